@@ -1,0 +1,25 @@
+/* fs.h - descriptors and files: close, whole-file read, durable replacement.
+ */
+#ifndef QANAT_BASE_FS_H
+#define QANAT_BASE_FS_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/text.h"
+
+/* Closes `fd` unless negative; keeps errno. */
+void fd_close(int fd);
+/* For AUTO(fd_done) int fd = -1; */
+void fd_done(int *fd);
+MUST_CHECK enum err_code fd_nonblock(int fd, struct err *e);
+
+/* Reads a whole file of at most `limit` bytes into `out`. */
+MUST_CHECK enum err_code file_read(struct buf *out, const char *path, size_t limit, struct err *e);
+/* Replaces `path`: writes path.tmp with `mode`, fsync, rename, fsync of the directory. */
+MUST_CHECK enum err_code file_replace(const char *path, const void *p, size_t n, mode_t mode,
+				      struct err *e);
+/* Makes the directory (and its parents) with `mode`; one that exists must be a directory. */
+MUST_CHECK enum err_code dir_make(const char *path, mode_t mode, struct err *e);
+
+#endif

@@ -1,0 +1,30 @@
+/* lpm.h - longest-prefix match from addresses to owners, read without locks beside one writer.
+ *
+ * Addresses of /32 and /128 stand in an open-addressed hash in front of a path-compressed binary
+ * trie, one of each per family.  Readers (lpm_find) run on any thread; writers are serialised by
+ * the caller.  What a reader might still see is put on the caller's `struct retired` list and may
+ * be freed only when each reader has passed a quiescent point.
+ */
+#ifndef QANAT_BASE_LPM_H
+#define QANAT_BASE_LPM_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/retired.h"
+
+struct lpm;
+
+MUST_CHECK struct lpm *lpm_new(struct retired *retired); /* NULL without memory */
+void lpm_free(struct lpm *t); /* no reader may be left */
+
+/* Gives the masked prefix to `owner` (not NULL); *stolen_from is who had exactly this prefix
+ * before, or NULL.  ERR_NOMEM changes nothing. */
+MUST_CHECK enum err_code lpm_insert(struct lpm *t, const struct ip_prefix *p, void *owner,
+				    void **stolen_from);
+/* Takes the exact prefix away if `owner` holds it; true if it did. */
+bool lpm_remove(struct lpm *t, const struct ip_prefix *p, const void *owner);
+/* The owner of the longest prefix that holds the address, or NULL.  `b` is 4 or 16 bytes. */
+void *lpm_find(const struct lpm *t, uint8_t family, const uint8_t *b);
+size_t lpm_count(const struct lpm *t);
+
+#endif

@@ -1,0 +1,36 @@
+/* client.h - a client of the gateway: its fields, the checks of each, its JSON.
+ *
+ * Fields and rules: reference 000, details 1.2.
+ */
+#ifndef QANAT_MODEL_CLIENT_H
+#define QANAT_MODEL_CLIENT_H
+
+#include <jansson.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "crypto/keys.h"
+
+#define CLIENT_NAME_MAX 50
+
+struct client {
+	int64_t id; /* of the store; 0: not stored */
+	char name[CLIENT_NAME_MAX + 1];
+	struct ip_addr ip; /* IPv4 inside the tunnel */
+	struct ip_addr ip6; /* family IP_NONE: none */
+	struct public_key public_key;
+	struct secret_key private_key; /* zero: not loaded */
+	struct psk psk;
+	int64_t created_ns; /* wall clock */
+	bool enabled;
+};
+
+/* ^[a-zA-Z0-9_-]{1,50}$ and not a reserved word (server, admin, root, system, ghost, multihop). */
+MUST_CHECK enum err_code client_name_check(struct str name, struct err *e);
+/* {name, ip, ipv6?, public_key, created, enabled}; `secrets` adds private_key, preshared_key. */
+json_t *client_json(const struct client *c, bool secrets);
+/* Wipes the secrets. */
+void client_done(struct client *c);
+
+#endif

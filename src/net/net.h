@@ -1,0 +1,58 @@
+/* net.h - the host's network as desired state: one tunnel interface's addresses, routes,
+ * forwarding, and masquerade in a table of our own.
+ *
+ * Reads what is there, changes only what differs, remembers what it changed so that net_undo
+ * puts it back.  Netlink for addresses, routes, links; /proc/sys for forwarding; one `nft -f -`
+ * transaction (argv, a pipe, no shell) for the table.  Nobody else's rules are touched.
+ *
+ * What was changed is also written to a journal file, so that after a crash the next start (or a
+ * stop) knows what to put back.
+ */
+#ifndef QANAT_NET_NET_H
+#define QANAT_NET_NET_H
+
+#include "base/addr.h"
+#include "base/err.h"
+
+#define NET_ADDRESSES_MAX 8
+#define NET_TABLE_PREFIX "qanat_" /* nft table "inet qanat_IFNAME" */
+
+struct net_want {
+	const char *ifname;
+	struct ip_prefix addresses[NET_ADDRESSES_MAX]; /* host address with prefix length */
+	size_t address_count;
+	uint32_t mtu; /* 0: leave */
+	bool up;
+	bool forward_v4, forward_v6; /* sysctl ip_forward, ipv6 all.forwarding */
+	/* Source-NAT for these networks when leaving by any other interface. */
+	struct ip_prefix masquerade[NET_ADDRESSES_MAX];
+	size_t masquerade_count;
+};
+
+struct net;
+
+/* `journal`: path of the journal file.  Puts back what a crashed run left. */
+MUST_CHECK enum err_code net_open(struct net **out, const char *journal, struct err *e);
+/* Makes it so; on failure everything this call changed is put back. */
+MUST_CHECK enum err_code net_apply(struct net *n, const struct net_want *want, struct err *e);
+/* Puts back what was changed: addresses, routes, sysctls, table.  Keeps going; the first error
+ * is reported. */
+enum err_code net_undo(struct net *n, struct err *e);
+void net_close(struct net *n); /* undoes nothing */
+
+/* What net_apply would change, as lines of text ("+ address 10.8.0.1/24 dev wg_main"). */
+MUST_CHECK enum err_code net_diff(struct net *n, const struct net_want *want, struct buf *out,
+				  struct err *e);
+
+/* The source address and interface of the default route of a family; ERR_NOT_FOUND without one. */
+MUST_CHECK enum err_code net_default_route(struct net *n, uint8_t family, struct ip_addr *source,
+					   char ifname[16], struct err *e);
+/* True when another interface has an address inside `p`; its name goes to ifname[16]. */
+MUST_CHECK enum err_code net_overlap(struct net *n, const struct ip_prefix *p,
+				     const char *except_ifname, bool *overlaps, char ifname[16],
+				     struct err *e);
+bool net_link_exists(struct net *n, const char *ifname);
+/* Is our nft table there and masquerading? (server_status, get_firewall_status) */
+bool net_firewall_active(struct net *n, const char *ifname);
+
+#endif

@@ -1,0 +1,65 @@
+/* store.h - what a gateway keeps: one SQLite database, the only truth.
+ *
+ * WAL, foreign keys, synchronous FULL: what a function here answered with ERR_OK survives a power
+ * cut.  Secrets (private keys, preshared keys) are sealed (crypto/seal.h) under `key` beside it.
+ * A directory that is missing is made (0700); read-only, full or corrupt ones are clear errors
+ * that name the path.  One process at a time (a lock file).  One thread at a time.
+ */
+#ifndef QANAT_STORE_STORE_H
+#define QANAT_STORE_STORE_H
+
+#include "model/client.h"
+
+#define STORE_FILE "gateway.db"
+#define STORE_KEY_FILE "key"
+#define STORE_VALUE_MAX 4096
+
+struct store;
+
+/* Opens (creating, migrating, checking integrity) the store in directory `dir`. */
+MUST_CHECK enum err_code store_open(struct store **out, const char *dir, struct err *e);
+void store_close(struct store *s);
+
+/* ---- settings: small named texts, such as "network", "dns.primary" ---- */
+/* ERR_NOT_FOUND leaves `out` alone. */
+MUST_CHECK enum err_code store_setting(struct store *s, const char *name, struct buf *out,
+				       struct err *e);
+MUST_CHECK enum err_code store_set_setting(struct store *s, const char *name, struct str value,
+					   struct err *e);
+/* The same, sealed; for the server's private key. */
+MUST_CHECK enum err_code store_secret(struct store *s, const char *name, uint8_t *out, size_t n,
+				      struct err *e);
+MUST_CHECK enum err_code store_set_secret(struct store *s, const char *name, const uint8_t *p,
+					  size_t n, struct err *e);
+
+/* ---- transactions: a change that spans store and device ---- */
+/* Between begin and commit nothing is durable; rollback (also implied by close) forgets it. */
+MUST_CHECK enum err_code store_begin(struct store *s, struct err *e);
+MUST_CHECK enum err_code store_commit(struct store *s, struct err *e);
+void store_rollback(struct store *s);
+
+/* ---- clients ---- */
+/* ERR_EXISTS names what is taken (name, address or key).  Sets c->id. */
+MUST_CHECK enum err_code store_client_add(struct store *s, struct client *c, struct err *e);
+MUST_CHECK enum err_code store_client_remove(struct store *s, int64_t id, struct err *e);
+/* With secrets; ERR_NOT_FOUND. */
+MUST_CHECK enum err_code store_client_by_name(struct store *s, struct str name, struct client *out,
+					      struct err *e);
+/* Numeric lowest free host index of `net` in first..last, or ERR_FULL. */
+MUST_CHECK enum err_code store_free_index(struct store *s, const struct ip_prefix *net,
+					  uint64_t first, uint64_t last, uint64_t *out,
+					  struct err *e);
+
+struct client_query {
+	struct str search; /* substring of the name, ASCII case ignored; empty: all */
+	bool newest_first; /* else oldest first */
+	uint64_t skip, limit;
+};
+/* Calls fn for each match (secrets only when `secrets`); fn returns false to stop. */
+MUST_CHECK enum err_code store_clients(struct store *s, const struct client_query *q, bool secrets,
+				       bool (*fn)(void *ctx, const struct client *c), void *ctx,
+				       struct err *e);
+MUST_CHECK enum err_code store_client_count(struct store *s, struct str search, uint64_t *total,
+					    uint64_t *enabled, struct err *e);
+
+#endif

@@ -1,0 +1,62 @@
+/* conf.h - configuration files in the form of wg(8) and wg-quick(8): strict reading and writing.
+ *
+ * Reads [Interface] and [Peer] sections; unknown keys, values out of range and duplicate single
+ * keys are errors that name file, line and the nearest known key.  Endpoints may be names, which
+ * are kept as text.  Commands (PreUp, PostUp, PreDown, PostDown) are kept as text and never run.
+ * Writing refuses anything with control characters, so that a value cannot open a section.
+ */
+#ifndef QANAT_WG_CONF_H
+#define QANAT_WG_CONF_H
+
+#include "wg/device.h"
+
+#define WG_CONF_PEERS_MAX 65536
+#define WG_CONF_LINE_MAX 65536
+#define WG_CONF_ADDRESSES_MAX 32
+#define WG_CONF_DNS_MAX 16
+#define WG_CONF_COMMANDS_MAX 32
+
+struct wg_conf_peer {
+	char *name; /* from a "# Client: NAME" or "# NAME" comment in front, or NULL */
+	struct public_key public_key;
+	bool has_psk;
+	struct psk psk;
+	char *endpoint; /* "host:port" as written, or NULL */
+	struct ip_prefix *allowed_ips;
+	size_t allowed_ip_count;
+	bool has_keepalive;
+	uint16_t keepalive_s;
+};
+
+struct wg_conf {
+	bool has_private_key;
+	struct secret_key private_key;
+	bool has_listen_port, has_fwmark, has_mtu;
+	uint16_t listen_port;
+	uint32_t fwmark;
+	uint32_t mtu;
+	struct ip_prefix addresses[WG_CONF_ADDRESSES_MAX];
+	size_t address_count;
+	struct ip_addr dns[WG_CONF_DNS_MAX];
+	size_t dns_count;
+	char *dns_search; /* comma-separated domains, or NULL */
+	char *table; /* "off", "auto", a number; or NULL */
+	bool save_config;
+	struct {
+		enum wg_conf_hook { WG_PRE_UP, WG_POST_UP, WG_PRE_DOWN, WG_POST_DOWN } when;
+		char *text;
+	} commands[WG_CONF_COMMANDS_MAX];
+	size_t command_count;
+	struct wg_conf_peer *peers;
+	size_t peer_count;
+};
+
+/* Reads `text`; `name` stands for the file in messages. */
+MUST_CHECK enum err_code wg_conf_parse(struct wg_conf *out, struct str text, const char *name,
+				       struct err *e);
+/* Writes the canonical form, which parses back to the same content. */
+MUST_CHECK enum err_code wg_conf_write(struct buf *out, const struct wg_conf *c, struct err *e);
+/* Frees and wipes. */
+void wg_conf_done(struct wg_conf *c);
+
+#endif

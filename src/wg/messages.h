@@ -1,0 +1,58 @@
+/* messages.h - the whole wire format of WireGuard and each limit of the paper, in one place.
+ *
+ * Paper: "WireGuard: Next Generation Kernel Network Tunnel", sections 5.4 and 6.  All integers are
+ * little-endian.  Layouts are read and written by messages.c with cursors, never by casting.
+ */
+#ifndef QANAT_WG_MESSAGES_H
+#define QANAT_WG_MESSAGES_H
+
+#include "base/clock.h"
+#include "crypto/aead.h"
+#include "crypto/hash.h"
+
+enum wg_message_type {
+	WG_INITIATION = 1,
+	WG_RESPONSE = 2,
+	WG_COOKIE_REPLY = 3,
+	WG_TRANSPORT = 4,
+};
+
+#define WG_INITIATION_LEN 148
+#define WG_RESPONSE_LEN 92
+#define WG_COOKIE_REPLY_LEN 64
+#define WG_TRANSPORT_HEADER_LEN 16
+#define WG_TRANSPORT_MIN (WG_TRANSPORT_HEADER_LEN + AEAD_TAG_LEN) /* a keepalive */
+#define WG_TIMESTAMP_LEN 12
+#define WG_PADDING 16
+
+/* Section 6.1 to 6.5.  Times are ns. */
+#define WG_REKEY_AFTER_MESSAGES (1ULL << 60)
+#define WG_REJECT_AFTER_MESSAGES (UINT64_MAX - (1ULL << 13))
+#define WG_REKEY_AFTER_TIME (120 * NS_PER_S)
+#define WG_REJECT_AFTER_TIME (180 * NS_PER_S)
+#define WG_REKEY_ATTEMPT_TIME (90 * NS_PER_S)
+#define WG_REKEY_TIMEOUT (5 * NS_PER_S)
+#define WG_REKEY_JITTER_MAX (333 * NS_PER_MS)
+#define WG_REKEY_ATTEMPTS 18
+#define WG_KEEPALIVE_TIMEOUT (10 * NS_PER_S)
+#define WG_REKEY_ON_RECEIVE_AFTER (WG_REJECT_AFTER_TIME - WG_KEEPALIVE_TIMEOUT - WG_REKEY_TIMEOUT)
+#define WG_FORGET_AFTER (3 * WG_REJECT_AFTER_TIME)
+#define WG_COOKIE_SECRET_LIFE (120 * NS_PER_S)
+#define WG_COOKIE_LATENCY (5 * NS_PER_S)
+#define WG_INITIATION_INTERVAL_MIN (20 * NS_PER_MS) /* 50 a second from one peer */
+#define WG_STAGED_MAX 128 /* packets waiting for a session, per peer */
+#define WG_REPLAY_BITS 8192
+#define WG_UNDER_LOAD_HOLD (1 * NS_PER_S)
+
+/* A packet's length on the wire inside the tunnel: padded to 16, but never above the MTU when the
+ * packet itself is not (paper 5.4.6).  `mtu` 0: no limit. */
+static inline size_t wg_padded_len(size_t len, size_t mtu)
+{
+	size_t padded = (len + WG_PADDING - 1) & ~(size_t)(WG_PADDING - 1);
+
+	if (mtu && padded > mtu)
+		padded = len > mtu ? len : mtu;
+	return padded;
+}
+
+#endif

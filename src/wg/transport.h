@@ -1,0 +1,82 @@
+/* transport.h - the packet path of a WireGuard device: sessions, counters, replay, allowed IPs.
+ *
+ * PACKET calls of device.h: any worker, no lock, no allocation, no system call.  Pointers to peers
+ * and sessions that they return are good until the worker's next quiescent point.
+ *
+ * Out:  wg_route -> wg_send_begin (counters for n packets) -> seal -> wg_send_done
+ * In:   wg_receive_begin -> open -> wg_receive_done (replay, source check, roaming)
+ */
+#ifndef QANAT_WG_TRANSPORT_H
+#define QANAT_WG_TRANSPORT_H
+
+#include "wg/device.h"
+
+enum wg_event_kind {
+	WG_EV_NEED_HANDSHAKE, /* a session is missing or old */
+	WG_EV_SESSION_CONFIRMED, /* first data under the next session */
+	WG_EV_ROAMED, /* authentic packet from another path */
+	WG_EV_TIMERS, /* the peer's timestamps changed; recompute its deadline */
+	WG_EV_STAGED_FLUSH,
+};
+
+struct wg_event {
+	enum wg_event_kind kind;
+	struct wg_peer *peer;
+	uint64_t session_id;
+	struct wg_path path;
+};
+
+/* Filled by packet calls; the caller hands each on and resets n to 0.  A full array drops events;
+ * all of them are raised again by later packets. */
+#define WG_EVENTS_MAX 64
+struct wg_events {
+	size_t n;
+	struct wg_event ev[WG_EVENTS_MAX];
+};
+
+/* The peer that owns an inner destination (4 or 16 bytes), or NULL. */
+struct wg_peer *wg_route(const struct wg_device *d, uint8_t family, const uint8_t *dst);
+
+struct wg_send {
+	const struct aead_key *key;
+	uint32_t receiver; /* the other side's index, for the header */
+	uint64_t counter; /* the first of n consecutive ones */
+	struct wg_path path;
+};
+
+/* Takes counters for `n` packets of the peer's current session.  WG_OK, WG_STAGE, or
+ * DROP_NO_ENDPOINT, DROP_DOWN. */
+enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
+			      struct wg_send *out, struct wg_events *ev);
+/* Writes the 16 bytes of a transport header. */
+void wg_transport_header(uint8_t out[WG_TRANSPORT_HEADER_LEN], uint32_t receiver, uint64_t counter);
+/* After sending: `n` datagrams of `bytes` in all, at least one of them data. */
+void wg_send_done(struct wg_peer *p, size_t n, size_t bytes, int64_t now, struct wg_events *ev);
+/* The kernel refused our cached source: choose anew. */
+void wg_send_source_failed(struct wg_peer *p, struct wg_events *ev);
+
+struct wg_receive {
+	struct wg_session *session;
+	struct wg_peer *peer; /* the session's, for batching by peer */
+	const struct aead_key *key;
+	uint64_t counter;
+	uint8_t *text; /* ciphertext in the datagram; the tag follows */
+	size_t len; /* without the tag */
+};
+
+/* Parses a datagram of type 4 and finds its session; WG_OK or a drop. */
+enum wg_verdict wg_receive_begin(struct wg_device *d, uint8_t *dgram, size_t n, int64_t now,
+				 struct wg_receive *out);
+/* After the tag was right: replay window, inner length, allowed IPs, ECN, roaming, counters.
+ * `outer_ecn` are the two bits of the datagram's IP header.  On WG_OK *inner_len is the length of
+ * the IP packet at r->text. */
+enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
+				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
+				uint32_t *inner_len, struct wg_events *ev);
+
+/* Counts a drop; `p` may be NULL. */
+void wg_count(struct wg_device *d, struct wg_peer *p, enum wg_verdict v, uint64_t n);
+/* Sums of the device (p NULL) or of one peer. */
+void wg_counts(const struct wg_device *d, const struct wg_peer *p, uint64_t out[WG_VERDICTS]);
+
+#endif
