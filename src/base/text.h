@@ -56,7 +56,7 @@ struct buf {
 
 #define BUF_LIMIT_DEFAULT (64u << 20)
 
-/* Releases the memory; leaves an empty usable buf. */
+/* Wipes and releases the memory (texts may hold keys); leaves an empty usable buf. */
 void buf_done(struct buf *b);
 /* Forgets the content, keeps the memory. */
 void buf_clear(struct buf *b);
@@ -75,8 +75,15 @@ static inline struct str buf_view(const struct buf *b)
 	return (struct str){ b->p ? b->p : "", b->n };
 }
 
-/* Shows foreign text on one line: printable ASCII and valid UTF-8 as is, all else as \xNN. */
+/* Bytes of the well-formed UTF-8 character (RFC 3629) at the front of `s`, or 0. */
+size_t utf8_next(struct str s, uint32_t *code_point);
+bool utf8_valid(struct str s);
+
+/* Shows foreign text on one line: printable ASCII and valid UTF-8 as is; control characters,
+ * marks that turn the reading direction and broken bytes as \xNN. */
 void buf_escaped(struct buf *b, struct str s);
+/* The same into out[cap] (at least 4) with NUL, for messages; ends in "..." when cut. */
+void text_escaped(char *out, size_t cap, struct str s);
 
 /* Wipes `n` bytes so that the compiler cannot leave it out. */
 void wipe(void *p, size_t n);
