@@ -33,6 +33,9 @@ void aead_seal_batch(struct aead_job *jobs, size_t n);
 /* Checks and decrypts job.len bytes (the tag follows); sets ok.  Where it is false the text is
  * undefined and must not be used. */
 void aead_open_batch(struct aead_job *jobs, size_t n);
+/* Wipes the calling thread's copies of the keys that its last batches used; a worker calls it
+ * when a session it served is erased. */
+void aead_forget(void);
 
 /* One message with associated data, out of place or in place (out == in): the handshake's AEAD.
  * `out` has in_len + AEAD_TAG_LEN bytes. */
