@@ -64,8 +64,9 @@ MUST_CHECK bool ip_prefix_host(const struct ip_prefix *p, uint64_t index, struct
 /* How many addresses the prefix holds, UINT64_MAX for more than fit. */
 uint64_t ip_prefix_size(const struct ip_prefix *p);
 
-/* To and from the kernel's form; from_sockaddr is false for other families.  IPv4-mapped IPv6
- * addresses become IPv4. */
+/* To and from the kernel's form (length 0 for the zero endpoint); from_sockaddr is false for other
+ * families.  Here and in endpoint_parse, IPv4-mapped IPv6 addresses become IPv4, and a scope is
+ * kept only beside a link-local address. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *e, struct sockaddr_storage *out);
 MUST_CHECK bool endpoint_from_sockaddr(struct endpoint *out, const struct sockaddr *sa,
 				       socklen_t len);
