@@ -175,7 +175,9 @@ static uint8_t mask_byte(unsigned len, unsigned i)
 
 	if (len <= start)
 		return 0;
-	return len >= start + 8 ? 0xffu : (uint8_t)(0xff00u >> (len - start));
+	if (len >= start + 8)
+		return 0xff;
+	return (uint8_t)(0xff00u >> (len - start));
 }
 
 void ip_prefix_mask(struct ip_prefix *p)

@@ -12,6 +12,8 @@
 
 #ifdef QANAT_FAULT_POINTS
 bool fault_point(const char *name);
+/* Reads the environment again and counts from zero: for tests that try every k in one process. */
+void fault_reload(void);
 #define FAULT(name) fault_point(name)
 #else
 #define FAULT(name) false

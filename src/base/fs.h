@@ -14,9 +14,12 @@ void fd_close(int fd);
 void fd_done(int *fd);
 MUST_CHECK enum err_code fd_nonblock(int fd, struct err *e);
 
-/* Reads a whole file of at most `limit` bytes into `out`. */
+/* Appends a whole file of at most `limit` bytes to `out` (ERR_RANGE when it is larger). */
 MUST_CHECK enum err_code file_read(struct buf *out, const char *path, size_t limit, struct err *e);
-/* Replaces `path`: writes path.tmp with `mode`, fsync, rename, fsync of the directory. */
+/* Replaces `path`: writes path.tmp with `mode`, fsync, rename, fsync of the directory.  When it
+ * fails before the rename, the old file is untouched and path.tmp is gone; when only the last
+ * fsync fails, the new file stands there but may not survive a power cut.  A symbolic link is
+ * replaced, not followed.  Test builds: fault points file.write, file.fsync, file.rename. */
 MUST_CHECK enum err_code file_replace(const char *path, const void *p, size_t n, mode_t mode,
 				      struct err *e);
 /* Makes the directory (and its parents) with `mode`; one that exists must be a directory. */
