@@ -3,8 +3,9 @@
  * One line to stderr an event: `warn peer.handshake_failed peer=alice from=192.0.2.1:5 why="bad
  * mac1"`; with log_json(true) one JSON object a line.  Values are escaped.  Never a key, token,
  * config body or what users visit.  Each call site is limited to LOG_BURST events a second and
- * then says how many were held back.  Only programs and the dataplane's control side log;
- * libraries return errors.  Thread-safe.
+ * then says how many were held back (an event log.held_back before the next that passes).  Plain
+ * lines carry no time: the journal and a terminal's reader have it; JSON lines do.
+ * Only programs and the dataplane's control side log; libraries return errors.  Thread-safe.
  */
 #ifndef QANAT_BASE_LOG_H
 #define QANAT_BASE_LOG_H
@@ -48,6 +49,13 @@ MUST_CHECK bool log_level_parse(struct str s, enum log_level *out);
 void log_json(bool on);
 void log_event(struct log_site *site, enum log_level level, const char *event,
 	       const struct log_field *fields, size_t n);
+
+/* True when the site may write in second `now_s` of any clock; *held is then how many events it
+ * kept back in the last second it wrote in. */
+bool log_site_pass(struct log_site *site, int64_t now_s, uint32_t *held);
+/* The line of an event, with its newline.  Apart from log_event for tests. */
+void log_format(struct buf *line, bool json, int64_t real_ns, enum log_level level,
+		const char *event, const struct log_field *fields, size_t n);
 
 #define LOG_AT(level, event, ...)                                                               \
 	do {                                                                                    \
