@@ -11,16 +11,17 @@
 struct loop;
 
 MUST_CHECK enum err_code loop_new(struct loop **out, struct err *e);
+/* Watches and timers that are still set are forgotten; their owners keep them. */
 void loop_free(struct loop *l);
 /* Runs until loop_stop. */
 MUST_CHECK enum err_code loop_run(struct loop *l, struct err *e);
-/* Any thread: loop_run returns after the current turn. */
+/* Any thread: loop_run returns after the current turn; before loop_run, it returns at once. */
 void loop_stop(struct loop *l);
 int64_t loop_now(const struct loop *l); /* monotonic ns */
 
 #define LOOP_READ 1u
 #define LOOP_WRITE 2u
-#define LOOP_HANGUP 4u /* reported, never asked for */
+#define LOOP_HANGUP 4u /* reported, never asked for; repeated until the watch is removed */
 
 /* A watched descriptor; embedded in its owner, which keeps owning the descriptor. */
 struct loop_fd {
@@ -31,14 +32,17 @@ struct loop_fd {
 };
 MUST_CHECK enum err_code loop_fd_add(struct loop *l, struct loop_fd *w, struct err *e);
 void loop_fd_change(struct loop_fd *w, uint32_t events);
-/* Allowed inside any callback; `ready` is not called afterwards.  A watch never added is fine. */
+/* Allowed inside any callback; `ready` is not called afterwards.  A watch never added is fine.
+ * Before the descriptor is closed. */
 void loop_fd_remove(struct loop_fd *w);
 
-/* A timer; embedded in its owner, fires once. */
+/* A timer; embedded in its owner, fires once.  Zero is an idle timer. */
 struct loop_timer {
-	int64_t at; /* private from here on */
-	size_t slot; /* 0: not set */
-	struct loop *loop;
+	int64_t at; /* private from here on: a node of a pairing heap */
+	struct loop_timer *child; /* first of its children */
+	struct loop_timer *next; /* among its siblings */
+	struct loop_timer *prev; /* elder sibling, or parent of the first */
+	struct loop *loop; /* NULL: not set */
 	void (*fire)(struct loop_timer *t);
 };
 /* (Re)arms `t` at monotonic time `at_ns`; t->fire must be set before. */
