@@ -18,7 +18,7 @@ MUST_CHECK struct lpm *lpm_new(struct retired *retired); /* NULL without memory 
 void lpm_free(struct lpm *t); /* no reader may be left */
 
 /* Gives the masked prefix to `owner` (not NULL); *stolen_from is who had exactly this prefix
- * before, or NULL.  ERR_NOMEM changes nothing. */
+ * before, or NULL.  ERR_NOMEM and ERR_INVALID (no family, or too long) change nothing. */
 MUST_CHECK enum err_code lpm_insert(struct lpm *t, const struct ip_prefix *p, void *owner,
 				    void **stolen_from);
 /* Takes the exact prefix away if `owner` holds it; true if it did. */

@@ -1,0 +1,195 @@
+#include "base/host_table.h"
+
+#include <sys/random.h>
+
+#define SLOTS_MIN 16
+
+/* A slot is `words` + 1 cells: the owner, then the key. */
+union cell {
+	_Atomic(void *) owner; /* NULL: free; NOBODY: removed, the key stays */
+	uint64_t key;
+};
+
+struct host_slots {
+	struct retired_node retired;
+	size_t mask; /* slots - 1, slots being a power of two */
+	union cell cells[];
+};
+
+static const char nobody;
+#define NOBODY ((void *)(uintptr_t)&nobody)
+
+void host_table_init(struct host_table *t, unsigned words)
+{
+	*t = (struct host_table){ .words = words };
+	/* Whoever picks the addresses shall not pick the collisions.  Without entropy the table
+	 * still works, so a failure is no reason to stop. */
+	if (getrandom(t->seed, sizeof t->seed, GRND_NONBLOCK) < 0)
+		t->seed[0] = (uintptr_t)t;
+}
+
+void host_table_done(struct host_table *t)
+{
+	free(atomic_load_explicit(&t->slots, memory_order_relaxed));
+	*t = (struct host_table){ .words = t->words };
+}
+
+static void slots_free(struct retired_node *n)
+{
+	free(CONTAINER_OF(n, struct host_slots, retired));
+}
+
+/* Both halves of a 128-bit product: one multiplication carries every bit both ways. */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 m = (unsigned __int128)a * b;
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+static size_t hash(const struct host_table *t, struct lpm_key k)
+{
+	/* Two odd numbers with half of their bits set, from the fractions of the golden ratio
+	 * and of the square root of 2. */
+	uint64_t h = fold(k.hi ^ t->seed[0], UINT64_C(0x9e3779b97f4a7c15));
+
+	return (size_t)fold(h ^ k.lo ^ t->seed[1], UINT64_C(0x6a09e667f3bcc909));
+}
+
+/* The slot that holds the key, or the free one where it would go; the owner seen there in *owner.
+ * At least a quarter of the slots is free, so the walk ends. */
+static union cell *probe(const struct host_table *t, struct host_slots *s, struct lpm_key k,
+			 void **owner)
+{
+	size_t i = hash(t, k) & s->mask;
+
+	for (;;) {
+		union cell *c = &s->cells[i * (t->words + 1)];
+
+		*owner = atomic_load_explicit(&c->owner, memory_order_acquire);
+		if (!*owner)
+			return c;
+		if (c[1].key == k.hi && (t->words == 1 || c[2].key == k.lo))
+			return c;
+		i = (i + 1) & s->mask;
+	}
+}
+
+/* Fills a free slot; the owner comes last, for the readers. */
+static void fill(const struct host_table *t, union cell *c, struct lpm_key k, void *owner)
+{
+	c[1].key = k.hi;
+	if (t->words == 2)
+		c[2].key = k.lo;
+	atomic_store_explicit(&c->owner, owner, memory_order_release);
+}
+
+/* Enough slots for `live` entries to fill at most half. */
+static size_t slots_for(size_t live)
+{
+	size_t n = SLOTS_MIN;
+
+	while (n / 2 < live)
+		n *= 2;
+	return n;
+}
+
+static struct host_slots *slots_new(const struct host_table *t, size_t n)
+{
+	struct host_slots *s;
+	size_t size;
+
+	if (!mul_ok(n, (t->words + 1) * sizeof(union cell), &size) ||
+	    !add_ok(size, sizeof *s, &size))
+		return NULL;
+	s = calloc(1, size);
+	if (s)
+		s->mask = n - 1;
+	return s;
+}
+
+/* Copies what lives into a table of `n` slots and puts that in place of the old one. */
+static bool rebuild(struct host_table *t, size_t n, struct retired *retired)
+{
+	struct host_slots *old = atomic_load_explicit(&t->slots, memory_order_relaxed);
+	struct host_slots *s = slots_new(t, n);
+	void *owner, *taken;
+
+	if (!s)
+		return false;
+	for (size_t i = 0; old && i <= old->mask; i++) {
+		union cell *c = &old->cells[i * (t->words + 1)];
+		struct lpm_key k = { .hi = c[1].key, .lo = t->words == 2 ? c[2].key : 0 };
+
+		owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
+		if (owner && owner != NOBODY)
+			fill(t, probe(t, s, k, &taken), k, owner);
+	}
+	t->used = t->live;
+	atomic_store_explicit(&t->slots, s, memory_order_release);
+	if (old)
+		retired_add(retired, &old->retired, slots_free);
+	return true;
+}
+
+/* Room for one more key, with a quarter of the slots left free. */
+static bool make_room(struct host_table *t, struct retired *retired)
+{
+	struct host_slots *s = atomic_load_explicit(&t->slots, memory_order_relaxed);
+
+	if (s && t->used + 1 <= (s->mask + 1) / 4 * 3)
+		return true;
+	return rebuild(t, slots_for(t->live + 1), retired);
+}
+
+bool host_table_put(struct host_table *t, struct lpm_key k, void *owner, void **before,
+		    struct retired *retired)
+{
+	union cell *c;
+	void *old;
+
+	if (!make_room(t, retired))
+		return false;
+	c = probe(t, atomic_load_explicit(&t->slots, memory_order_relaxed), k, &old);
+	if (!old) {
+		fill(t, c, k, owner);
+		t->used++;
+	} else {
+		atomic_store_explicit(&c->owner, owner, memory_order_release);
+	}
+	if (!old || old == NOBODY)
+		t->live++;
+	*before = old == NOBODY ? NULL : old;
+	return true;
+}
+
+bool host_table_remove(struct host_table *t, struct lpm_key k, const void *owner,
+		       struct retired *retired)
+{
+	struct host_slots *s = atomic_load_explicit(&t->slots, memory_order_relaxed);
+	union cell *c;
+	void *old;
+
+	if (!s)
+		return false;
+	c = probe(t, s, k, &old);
+	if (!old || old != owner)
+		return false;
+	atomic_store_explicit(&c->owner, NOBODY, memory_order_release);
+	t->live--;
+	/* Without memory for a smaller table, the large one goes on to serve. */
+	if (s->mask + 1 > SLOTS_MIN && t->live < (s->mask + 1) / 8)
+		(void)rebuild(t, slots_for(t->live), retired);
+	return true;
+}
+
+void *host_table_find(const struct host_table *t, struct lpm_key k)
+{
+	struct host_slots *s = atomic_load_explicit(&t->slots, memory_order_acquire);
+	void *owner;
+
+	if (!s)
+		return NULL;
+	(void)probe(t, s, k, &owner);
+	return owner == NOBODY ? NULL : owner;
+}

@@ -1,0 +1,44 @@
+/* host_table.h - exact match from whole addresses to owners: the hash in front of lpm's trie.
+ *
+ * Open addressing with linear probing, one table for each family.  A slot is an owner beside one
+ * (IPv4) or two (IPv6) words of key: 16 or 24 bytes, between 21 and 64 bytes an entry with the
+ * free ones counted.  Only lpm.c calls it.
+ *
+ * Readers take no lock.  A slot's key is written before its first owner is published and never
+ * changes in that table; a removed entry keeps its key under the owner "none".  Growing, shrinking
+ * and sweeping such slots out builds a new table and retires the old one.
+ */
+#ifndef QANAT_BASE_HOST_TABLE_H
+#define QANAT_BASE_HOST_TABLE_H
+
+#include <stdatomic.h>
+
+#include "base/retired.h"
+
+/* An address, most significant bits first; IPv4 stands in the upper half of `hi`. */
+struct lpm_key {
+	uint64_t hi, lo;
+};
+
+struct host_slots;
+
+struct host_table {
+	_Atomic(struct host_slots *) slots; /* NULL while nothing was ever added */
+	unsigned words; /* of key in a slot: 1 or 2; const after init */
+	uint64_t seed[2]; /* const after init */
+	size_t used; /* owner: writer; slots with a key, removed ones too */
+	size_t live; /* owner: writer */
+};
+
+void host_table_init(struct host_table *t, unsigned words);
+void host_table_done(struct host_table *t);
+/* Sets the owner (not NULL); *before gets who had the address, or NULL.  False without memory. */
+MUST_CHECK bool host_table_put(struct host_table *t, struct lpm_key k, void *owner, void **before,
+			       struct retired *retired);
+/* Takes the address away if `owner` holds it; true if it did. */
+bool host_table_remove(struct host_table *t, struct lpm_key k, const void *owner,
+		       struct retired *retired);
+/* Any thread. */
+void *host_table_find(const struct host_table *t, struct lpm_key k);
+
+#endif
