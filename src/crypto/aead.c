@@ -7,8 +7,6 @@
 #include "base/bytes.h"
 #include "crypto/ossl.h"
 
-#define NONCE_LEN 12
-
 static const uint8_t zero_key[KEY_LEN];
 
 void aead_key_set(struct aead_key *k, const uint8_t raw[KEY_LEN])
@@ -101,35 +99,49 @@ void aead_forget(void)
 	t->open_id = 0;
 }
 
-void aead_seal(uint8_t *out, const uint8_t key[KEY_LEN], uint64_t counter, const void *in,
-	       size_t in_len, const void *ad, size_t ad_len)
+void aead_seal_nonce(uint8_t *out, const uint8_t key[KEY_LEN], const uint8_t nonce[NONCE_LEN],
+		     const void *in, size_t in_len, const void *ad, size_t ad_len)
 {
 	EVP_CIPHER_CTX *ctx = ossl_thread()->once;
-	uint8_t nonce[NONCE_LEN];
 
-	nonce_write(nonce, counter);
 	OSSL_MUST(EVP_EncryptInit_ex2(ctx, NULL, key, nonce, NULL));
 	seal_text(ctx, out, in, in_len, ad, ad_len);
 	OSSL_MUST(EVP_EncryptInit_ex2(ctx, NULL, zero_key, NULL, NULL));
 }
 
-bool aead_open(uint8_t *out, const uint8_t key[KEY_LEN], uint64_t counter, const void *in,
-	       size_t in_len, const void *ad, size_t ad_len)
+bool aead_open_nonce(uint8_t *out, const uint8_t key[KEY_LEN], const uint8_t nonce[NONCE_LEN],
+		     const void *in, size_t in_len, const void *ad, size_t ad_len)
 {
 	EVP_CIPHER_CTX *ctx;
-	uint8_t nonce[NONCE_LEN];
 	bool ok;
 
 	if (in_len < AEAD_TAG_LEN)
 		return false;
 	ctx = ossl_thread()->once;
-	nonce_write(nonce, counter);
 	OSSL_MUST(EVP_DecryptInit_ex2(ctx, NULL, key, nonce, NULL));
 	ok = open_text(ctx, out, in, in_len - AEAD_TAG_LEN, ad, ad_len);
 	OSSL_MUST(EVP_DecryptInit_ex2(ctx, NULL, zero_key, NULL, NULL));
 	if (!ok)
 		wipe(out, in_len - AEAD_TAG_LEN);
 	return ok;
+}
+
+void aead_seal(uint8_t *out, const uint8_t key[KEY_LEN], uint64_t counter, const void *in,
+	       size_t in_len, const void *ad, size_t ad_len)
+{
+	uint8_t nonce[NONCE_LEN];
+
+	nonce_write(nonce, counter);
+	aead_seal_nonce(out, key, nonce, in, in_len, ad, ad_len);
+}
+
+bool aead_open(uint8_t *out, const uint8_t key[KEY_LEN], uint64_t counter, const void *in,
+	       size_t in_len, const void *ad, size_t ad_len)
+{
+	uint8_t nonce[NONCE_LEN];
+
+	nonce_write(nonce, counter);
+	return aead_open_nonce(out, key, nonce, in, in_len, ad, ad_len);
 }
 
 void xaead_seal(uint8_t *out, const uint8_t key[KEY_LEN], const uint8_t nonce[XNONCE_LEN],

@@ -10,6 +10,7 @@
 #include "crypto/keys.h"
 
 #define AEAD_TAG_LEN 16
+#define NONCE_LEN 12
 #define XNONCE_LEN 24
 
 struct aead_key {
@@ -44,6 +45,13 @@ void aead_seal(uint8_t *out, const uint8_t key[KEY_LEN], uint64_t counter, const
 /* `out` has in_len - AEAD_TAG_LEN bytes; false (and `out` wiped) when forged or too short. */
 MUST_CHECK bool aead_open(uint8_t *out, const uint8_t key[KEY_LEN], uint64_t counter,
 			  const void *in, size_t in_len, const void *ad, size_t ad_len);
+/* The same with RFC 8439's whole nonce. */
+void aead_seal_nonce(uint8_t *out, const uint8_t key[KEY_LEN], const uint8_t nonce[NONCE_LEN],
+		     const void *in, size_t in_len, const void *ad, size_t ad_len);
+MUST_CHECK bool aead_open_nonce(uint8_t *out, const uint8_t key[KEY_LEN],
+				const uint8_t nonce[NONCE_LEN], const void *in, size_t in_len,
+				const void *ad, size_t ad_len);
+/* XChaCha20-Poly1305: a nonce long enough to be random. */
 void xaead_seal(uint8_t *out, const uint8_t key[KEY_LEN], const uint8_t nonce[XNONCE_LEN],
 		const void *in, size_t in_len, const void *ad, size_t ad_len);
 MUST_CHECK bool xaead_open(uint8_t *out, const uint8_t key[KEY_LEN],
