@@ -1,0 +1,299 @@
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "store/inside.h"
+
+#define SEALED_KEY_LEN (KEY_LEN + SEAL_OVERHEAD)
+#define LABEL_MAX (KEY_TEXT_MAX + 32)
+
+_Static_assert(SEALED_KEY_LEN == 32 + 45, "the CHECKs of schema.c");
+
+/* ---- one row ---- */
+
+/* The label holds the public key: a sealed value does not open in another client's row. */
+static struct str label_of(char out[LABEL_MAX], const struct public_key *k, const char *what)
+{
+	char text[KEY_TEXT_MAX];
+	int n;
+
+	public_key_text(text, k);
+	n = snprintf(out, LABEL_MAX, "client/%s/%s", text, what);
+	BUG_ON(n < 0 || n >= LABEL_MAX);
+	return (struct str){ out, (size_t)n };
+}
+
+static enum err_code secret_read(const struct store *s, struct db_stmt *st, int column,
+				 const struct client *c, const char *what, uint8_t out[KEY_LEN],
+				 struct err *e)
+{
+	uint8_t sealed[SEALED_KEY_LEN];
+	char label[LABEL_MAX];
+	enum err_code rc;
+
+	db_blob_copy(st, column, sealed, sizeof sealed);
+	rc = db_row_ok(st, e);
+	if (rc)
+		return rc;
+	rc = unseal(s->key, out, sealed, sizeof sealed, label_of(label, &c->public_key, what), e);
+	if (rc)
+		(void)err_wrap(e, "client %s", c->name);
+	return rc;
+}
+
+#define CLIENT_COLUMNS "id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk"
+
+/* The current row of a statement over CLIENT_COLUMNS. */
+static enum err_code client_read(const struct store *s, struct db_stmt *st, bool secrets,
+				 struct client *c, struct err *e)
+{
+	int64_t ip = db_i64(st, 2);
+	struct str name = db_text(st, 1);
+	uint8_t b[16];
+	enum err_code rc;
+
+	*c = (struct client){ .id = db_i64(st, 0) };
+	store_be32(b, (uint32_t)ip);
+	c->ip = ip_v4(b);
+	if (!db_is_null(st, 3)) {
+		db_blob_copy(st, 3, b, sizeof b);
+		c->ip6 = ip_v6(b);
+	}
+	db_blob_copy(st, 4, c->public_key.b, KEY_LEN);
+	c->created_ns = db_i64(st, 5);
+	c->enabled = db_i64(st, 6) != 0;
+	rc = db_row_ok(st, e);
+	if (rc)
+		return rc;
+	if (!str_copy(c->name, sizeof c->name, name) || ip < 1 || ip > UINT32_MAX)
+		return err_set(e, ERR_CORRUPT, "client number %" PRId64 " of the store is damaged",
+			       c->id);
+	if (!secrets)
+		return ERR_OK;
+	rc = secret_read(s, st, 7, c, "private_key", c->private_key.b, e);
+	if (rc == ERR_OK)
+		rc = secret_read(s, st, 8, c, "preshared_key", c->psk.b, e);
+	if (rc)
+		client_done(c);
+	return rc;
+}
+
+/* ---- adding and removing ---- */
+
+static enum err_code taken(const struct store *s, const struct client *c, struct err *e)
+{
+	const char *what = db_conflict(s->db);
+	char ip[IP_TEXT_MAX], key[KEY_TEXT_MAX];
+
+	if (strcmp(what, "clients.name") == 0)
+		return err_set(e, ERR_EXISTS, "a client named %s exists already", c->name);
+	if (strcmp(what, "clients.ip") == 0 || strcmp(what, "clients.ip6") == 0) {
+		ip_format(ip, strcmp(what, "clients.ip") == 0 ? &c->ip : &c->ip6);
+		return err_set(e, ERR_EXISTS, "address %s belongs to another client already", ip);
+	}
+	public_key_text(key, &c->public_key);
+	return err_set(e, ERR_EXISTS, "public key %s belongs to another client already", key);
+}
+
+enum err_code store_client_add(struct store *s, struct client *c, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "INSERT INTO clients (name, ip, ip6, public_key, "
+					  "created_ns, enabled, private_key, psk) "
+					  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+	uint8_t private_key[SEALED_KEY_LEN], psk[SEALED_KEY_LEN];
+	char label[LABEL_MAX];
+	enum err_code rc;
+
+	if (c->ip.family != IP_V4)
+		return err_set(e, ERR_INVALID, "client %s has no IPv4 address", c->name);
+	seal(s->key, private_key, c->private_key.b, KEY_LEN,
+	     label_of(label, &c->public_key, "private_key"));
+	seal(s->key, psk, c->psk.b, KEY_LEN, label_of(label, &c->public_key, "preshared_key"));
+	db_bind_text(&st, 1, str_of(c->name));
+	db_bind_i64(&st, 2, load_be32(c->ip.b));
+	if (c->ip6.family == IP_V6)
+		db_bind_blob(&st, 3, c->ip6.b, 16);
+	else
+		db_bind_null(&st, 3);
+	db_bind_blob(&st, 4, c->public_key.b, KEY_LEN);
+	db_bind_i64(&st, 5, c->created_ns);
+	db_bind_i64(&st, 6, c->enabled);
+	db_bind_blob(&st, 7, private_key, sizeof private_key);
+	db_bind_blob(&st, 8, psk, sizeof psk);
+	rc = db_run(&st, e);
+	if (rc == ERR_EXISTS)
+		return taken(s, c, e);
+	if (rc == ERR_OK)
+		c->id = db_last_id(s->db);
+	return rc;
+}
+
+enum err_code store_client_remove(struct store *s, int64_t id, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "DELETE FROM clients WHERE id = ?1");
+	enum err_code rc;
+
+	s->full_to = s->full_from; /* its address may become the lowest free one */
+	db_bind_i64(&st, 1, id);
+	rc = db_run(&st, e);
+	if (rc == ERR_OK && db_changes(s->db) == 0)
+		return err_set(e, ERR_NOT_FOUND, "there is no client with number %" PRId64, id);
+	return rc;
+}
+
+/* ---- reading ---- */
+
+enum err_code store_client_by_name(struct store *s, struct str name, struct client *out,
+				   struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "SELECT " CLIENT_COLUMNS " FROM clients WHERE name = ?1");
+	struct buf shown = { .limit = 256 };
+	bool row = false;
+	enum err_code rc;
+
+	db_bind_text(&st, 1, name);
+	rc = db_step(&st, &row, e);
+	if (rc)
+		return rc;
+	if (row)
+		return client_read(s, &st, true, out, e);
+	buf_escaped(&shown, name); /* a name from a stranger, of any length */
+	rc = err_set(e, ERR_NOT_FOUND, "there is no client named %s", buf_view(&shown).p);
+	buf_done(&shown);
+	return rc;
+}
+
+/* instr and lower are byte for byte and ASCII only, and know no wildcards. */
+static enum err_code run_query(struct store *s, struct db_stmt *st, const struct client_query *q,
+			       bool secrets, bool (*fn)(void *ctx, const struct client *c),
+			       void *ctx, struct err *e)
+{
+	struct client c;
+	bool row = false, more = true;
+	enum err_code rc;
+
+	db_bind_text(st, 1, q->search);
+	db_bind_i64(st, 2, (int64_t)MIN(q->limit, (uint64_t)INT64_MAX));
+	db_bind_i64(st, 3, (int64_t)MIN(q->skip, (uint64_t)INT64_MAX));
+	while (more && (rc = db_step(st, &row, e)) == ERR_OK && row) {
+		rc = client_read(s, st, secrets, &c, e);
+		if (rc)
+			return rc;
+		more = fn(ctx, &c);
+		client_done(&c);
+	}
+	return more ? rc : ERR_OK;
+}
+
+enum err_code store_clients(struct store *s, const struct client_query *q, bool secrets,
+			    bool (*fn)(void *ctx, const struct client *c), void *ctx, struct err *e)
+{
+	struct db_stmt st;
+	enum err_code rc;
+
+	if (q->newest_first)
+		st = db_sql(s->db, "SELECT " CLIENT_COLUMNS " FROM clients "
+				   "WHERE ?1 = '' OR instr(lower(name), lower(?1)) > 0 "
+				   "ORDER BY created_ns DESC, id DESC LIMIT ?2 OFFSET ?3");
+	else
+		st = db_sql(s->db, "SELECT " CLIENT_COLUMNS " FROM clients "
+				   "WHERE ?1 = '' OR instr(lower(name), lower(?1)) > 0 "
+				   "ORDER BY created_ns, id LIMIT ?2 OFFSET ?3");
+	rc = run_query(s, &st, q, secrets, fn, ctx, e);
+	db_stmt_done(&st);
+	return rc;
+}
+
+enum err_code store_client_count(struct store *s, struct str search, uint64_t *total,
+				 uint64_t *enabled, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "SELECT count(*), count(CASE enabled WHEN 1 THEN 1 END) "
+					  "FROM clients WHERE ?1 = '' OR "
+					  "instr(lower(name), lower(?1)) > 0");
+	bool row = false;
+	enum err_code rc;
+	int64_t all, on;
+
+	db_bind_text(&st, 1, search);
+	rc = db_step(&st, &row, e);
+	if (rc)
+		return rc;
+	all = db_i64(&st, 0);
+	on = db_i64(&st, 1);
+	rc = db_row_ok(&st, e);
+	if (rc)
+		return rc;
+	*total = (uint64_t)all;
+	*enabled = (uint64_t)on;
+	return ERR_OK;
+}
+
+/* ---- addresses ---- */
+
+static enum err_code is_taken(struct store *s, uint64_t ip, bool *out, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "SELECT 1 FROM clients WHERE ip = ?1");
+
+	db_bind_i64(&st, 1, (int64_t)ip);
+	return db_step(&st, out, e);
+}
+
+/* The first free address behind `from`, which is taken: the end of the run of taken ones.  May lie
+ * behind `to`. */
+static enum err_code end_of_run(struct store *s, uint64_t from, uint64_t to, uint64_t *out,
+				struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st =
+		db_sql(s->db, "SELECT c.ip + 1 FROM clients c WHERE c.ip BETWEEN ?1 AND ?2 "
+			      "AND NOT EXISTS (SELECT 1 FROM clients n WHERE n.ip = c.ip + 1) "
+			      "ORDER BY c.ip LIMIT 1");
+	bool row = false;
+	enum err_code rc;
+
+	db_bind_i64(&st, 1, (int64_t)from);
+	db_bind_i64(&st, 2, (int64_t)to);
+	rc = db_step(&st, &row, e);
+	if (rc)
+		return rc;
+	*out = row ? (uint64_t)db_i64(&st, 0) : to + 1;
+	return db_row_ok(&st, e);
+}
+
+enum err_code store_free_index(struct store *s, const struct ip_prefix *net, uint64_t first,
+			       uint64_t last, uint64_t *out, struct err *e)
+{
+	struct ip_prefix masked = *net;
+	char text[PREFIX_TEXT_MAX];
+	uint64_t base, from, to, free_ip;
+	enum err_code rc;
+	bool is_full;
+
+	ip_prefix_mask(&masked);
+	ip_prefix_format(text, &masked);
+	if (masked.addr.family != IP_V4 || first > last || last >= ip_prefix_size(&masked))
+		return err_set(e, ERR_RANGE, "network %s has no addresses %" PRIu64 " to %" PRIu64,
+			       text, first, last);
+	base = load_be32(masked.addr.b);
+	from = base + first;
+	to = base + last;
+	free_ip = s->full_from == from && s->full_to > from ? s->full_to : from;
+	if (free_ip <= to) {
+		rc = is_taken(s, free_ip, &is_full, e);
+		if (rc == ERR_OK && is_full)
+			rc = end_of_run(s, free_ip, to, &free_ip, e);
+		if (rc)
+			return rc;
+	}
+	s->full_from = from;
+	s->full_to = free_ip;
+	if (free_ip > to)
+		return err_set(e, ERR_FULL, "all %" PRIu64 " addresses for clients in %s are taken",
+			       last - first + 1, text);
+	*out = free_ip - base;
+	return ERR_OK;
+}

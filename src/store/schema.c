@@ -1,0 +1,41 @@
+#include "store/schema.h"
+
+/* Tables are STRICT: a value of another type is refused, not converted.  Addresses are kept in the
+ * form that answers "lowest free" by an index: IPv4 as a number, IPv6 as its 16 bytes.  Names are
+ * case-sensitive, as in the reference.  Times are nanoseconds since 1970, UTC.
+ *
+ * The CHECKs repeat the rules of model/client.h on purpose: whatever wrote the row, a row that the
+ * model would refuse cannot be stored. */
+static const char step_1[] =
+	"CREATE TABLE settings ("
+	"  name TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 100),"
+	"  value TEXT NOT NULL CHECK (length(CAST(value AS BLOB)) <= 4096)"
+	") STRICT, WITHOUT ROWID;"
+
+	/* Sealed: see crypto/seal.h.  A value is at least its overhead of 45 bytes and one more. */
+	"CREATE TABLE secrets ("
+	"  name TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 100),"
+	"  sealed BLOB NOT NULL CHECK (length(sealed) BETWEEN 46 AND 4141)"
+	") STRICT, WITHOUT ROWID;"
+
+	"CREATE TABLE clients ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT," /* an id is never given twice */
+	"  name TEXT NOT NULL UNIQUE"
+	"    CHECK (length(name) BETWEEN 1 AND 50 AND name NOT GLOB '*[^a-zA-Z0-9_-]*'),"
+	"  ip INTEGER NOT NULL UNIQUE CHECK (ip BETWEEN 1 AND 4294967294),"
+	"  ip6 BLOB UNIQUE CHECK (ip6 IS NULL OR length(ip6) = 16),"
+	"  public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 32),"
+	"  private_key BLOB NOT NULL CHECK (length(private_key) = 32 + 45),"
+	"  psk BLOB NOT NULL CHECK (length(psk) = 32 + 45),"
+	"  created_ns INTEGER NOT NULL,"
+	"  enabled INTEGER NOT NULL CHECK (enabled IN (0, 1))"
+	") STRICT;"
+	"CREATE INDEX clients_by_age ON clients (created_ns, id);";
+
+static const char *const steps[] = { step_1 };
+
+const struct db_schema store_schema = {
+	.application_id = 0x514e4154, /* "QNAT" */
+	.steps = steps,
+	.n = ARRAY_LEN(steps),
+};
