@@ -3,13 +3,18 @@
  *
  * An option is `--name VALUE`, `--name=VALUE` or a flag; a short letter is optional.  Values are
  * checked by type and range; an unknown option names the nearest known one.  Environment
- * variables named in a row are read before the command line.
+ * variables named in a row are read before the command line and win over the fallback; a flag's
+ * variable is 1, true, yes, on or 0, false, no, off.  The last of a repeated option wins.
+ *
+ * --help and --version are flags like others: a program gives them rows, and after opt_parse
+ * looks at them first, since it reports what is missing itself (opt_parse asks for nothing).
  */
 #ifndef QANAT_BASE_OPT_H
 #define QANAT_BASE_OPT_H
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/text.h"
 
 enum opt_type {
 	OPT_FLAG, /* bool */
@@ -29,6 +34,7 @@ struct opt {
 	const char *env; /* environment variable, or NULL */
 	const char *metavar; /* "PORT" in help */
 	const char *help; /* one line */
+	const char *group; /* heading in --help that starts with this row; NULL: goes on */
 };
 
 struct opt_program {
@@ -38,9 +44,12 @@ struct opt_program {
 	const char *usage; /* "[OPTION ...] IFNAME" */
 	const struct opt *opts;
 	const char *description; /* paragraphs for the manual, separated by blank lines */
-	const char *
-		extra; /* further manual text in the same form: "TITLE\n  text" sections; or NULL */
+	/* Further sections of the manual, or NULL: a title at the left margin, then paragraphs
+	 * indented by two blanks; lines indented by four or more are shown as they are. */
+	const char *extra;
 };
+
+#define OPT_MANUAL_DATE "November 21, 2026" /* of the manual pages; changes with a release */
 
 /* Fills *into (defaults, environment, argv[1..]) and compacts what is not an option to
  * argv[1..*argc-1].  Stops at "--".  `stop_at_word`: also at the first word that is no option. */
@@ -48,7 +57,7 @@ MUST_CHECK enum err_code opt_parse(const struct opt_program *prog, void *into, i
 				   char **argv, bool stop_at_word, struct err *e);
 /* The text of --help. */
 void opt_help(const struct opt_program *prog, struct buf *out);
-/* The manual page in mdoc. */
+/* The manual page in mdoc.  Text between `backquotes` is set in bold. */
 void opt_man(const struct opt_program *prog, struct buf *out);
 /* Nearest name to `got` among `names` (n of them), or NULL when none is near. */
 const char *opt_nearest(struct str got, const char *const *names, size_t n);
