@@ -15,6 +15,9 @@
 #define WG_CONF_ADDRESSES_MAX 32
 #define WG_CONF_DNS_MAX 16
 #define WG_CONF_COMMANDS_MAX 32
+#define WG_CONF_NAME_MAX 255 /* bytes of a peer's name; a longer comment is no name */
+#define WG_CONF_SEARCH_MAX 1024
+#define WG_CONF_MTU_MIN 576
 
 struct wg_conf_peer {
 	char *name; /* from a "# Client: NAME" or "# NAME" comment in front, or NULL */
@@ -51,11 +54,23 @@ struct wg_conf {
 	size_t peer_count;
 };
 
-/* Reads `text`; `name` stands for the file in messages. */
+/* Reads `text`; `name` stands for the file in messages.  *out is written on success only. */
 MUST_CHECK enum err_code wg_conf_parse(struct wg_conf *out, struct str text, const char *name,
 				       struct err *e);
 /* Writes the canonical form, which parses back to the same content. */
 MUST_CHECK enum err_code wg_conf_write(struct buf *out, const struct wg_conf *c, struct err *e);
+/* Whether `s` is "address:port" or "hostname:port" as an Endpoint may be. */
+bool wg_conf_endpoint_ok(struct str s);
+/* "off", "auto" or a number of a routing table. */
+bool wg_conf_table_ok(struct str s);
+/* Comma-separated domain names without spaces. */
+bool wg_conf_search_ok(struct str s);
+/* Text that can stand as a value and comes back the same: not empty, no control characters but
+ * tabs, no spaces around it, no '#'. */
+bool wg_conf_text_ok(struct str s);
+/* The same for a peer's name, which may hold '#'. */
+bool wg_conf_name_ok(struct str s);
+
 /* Frees and wipes. */
 void wg_conf_done(struct wg_conf *c);
 
