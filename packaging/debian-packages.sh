@@ -1,0 +1,59 @@
+# debian-packages.sh - the Debian packages that building, running and checking Qanat need, and how
+# they are installed.  Sourced by quickstart and check (bash, Debian 12 and 13).
+
+# The sanitizers' runtime carries clang's version in its name.
+clang_runtime_package() {
+	case $(. /etc/os-release && echo "${VERSION_ID:-}") in
+	12) echo libclang-rt-14-dev ;;
+	13) echo libclang-rt-19-dev ;;
+	*) apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p' ;;
+	esac
+}
+
+QANAT_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libssl-dev libsodium-dev libmnl-dev
+	libsqlite3-dev libqrencode-dev libjansson-dev"
+QANAT_RUNTIME_PACKAGES="nftables"
+QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
+	wireguard-tools wireguard-go iperf3 iproute2 iputils-ping socat curl jq bind9-dnsutils tcpdump
+	python3 python3-minimal zsh valgrind mandoc procps xxd zbar-tools binutils util-linux"
+
+# packages_missing PACKAGE...: prints those that are not installed.
+packages_missing() {
+	local have p
+	have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+		sed -n 's/^installed //p')
+	for p; do
+		case "
+$have
+" in *"
+$p
+"*) ;; *) echo "$p" ;; esac
+	done
+}
+
+# install_packages PACKAGE...: installs what is missing, quietly; on failure says where apt's own
+# words are.  QANAT_APT_LOG names the log.
+install_packages() {
+	local log=${QANAT_APT_LOG:-/tmp/qanat-apt.$UID.log} missing
+	missing=$(packages_missing "$@")
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" -ne 0 ]; then
+		echo "missing packages, run as root: apt-get install --no-install-recommends" $missing >&2
+		return 1
+	fi
+	echo "installing" $missing
+	# The lists on a fresh machine are empty, on an old one they name versions that are gone: fetch
+	# them only when an install fails without.
+	if ! apt_install $missing >"$log" 2>&1; then
+		if ! { apt-get -q update </dev/null && apt_install $missing; } >>"$log" 2>&1; then
+			tail -n 3 "$log" >&2
+			echo "apt-get could not install the packages above; all it said: $log" >&2
+			return 1
+		fi
+	fi
+}
+
+apt_install() {
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 \
+		install --no-install-recommends "$@" </dev/null
+}

@@ -1,0 +1,34 @@
+/* command.h - MODULE ACTION key=value … from the words of a command line, checked against the
+ * table of actions before anything is sent.
+ */
+#ifndef QANAT_CLI_COMMAND_H
+#define QANAT_CLI_COMMAND_H
+
+#include "api/modules.h"
+
+struct command {
+	struct str module, action; /* as typed; borrowed from the words */
+	const struct action *spec; /* NULL when module or action is not known */
+	json_t *params; /* owned object, or NULL */
+};
+
+/* What a command line got wrong, in the terms of the envelope. */
+struct command_fault {
+	enum api_code code;
+	json_t *data; /* owned: what there is instead; or NULL */
+};
+
+/* Reads the `n` words.  `reference`: as phantom-api does, arguments without '=' are ignored and
+ * the last of a repeated key counts.  On failure module, action and *fault are filled too. */
+MUST_CHECK enum err_code command_parse(struct command *out, size_t n, char *const *words,
+				       bool reference, struct command_fault *fault, struct err *e);
+void command_done(struct command *c);
+
+/* The modules of the table, and the actions of one; arrays of text, new references. */
+json_t *command_modules(void);
+json_t *command_actions(struct str module);
+/* The nearest name, or NULL: "did you mean".  Valid as long as the tables. */
+const char *command_nearest_module(struct str got);
+const char *command_nearest_action(struct str module, struct str got);
+
+#endif

@@ -1,0 +1,165 @@
+#include "cli/help.h"
+
+#include <inttypes.h>
+
+#include "base/opt.h"
+#include "cli/options.h"
+
+static const char exit_text[] =
+	"EXIT STATUS\n"
+	"  0 when it was done; 1 when the gateway refused or could not be asked; 2 when the "
+	"command line is wrong.  With --compat-exit an answer of the gateway always gives 0.\n";
+
+const char *help_param_type(const struct action_param *p)
+{
+	switch (p->type) {
+	case PARAM_INT:
+		return "NUMBER";
+	case PARAM_BOOL:
+		return "true|false";
+	case PARAM_ANY:
+		return "VALUE";
+	case PARAM_TEXT:
+	default:
+		return "TEXT";
+	}
+}
+
+static size_t name_width(const char *name, size_t width)
+{
+	return MAX(width, strlen(name));
+}
+
+static void actions_list(struct buf *out, struct str module)
+{
+	size_t width = 0;
+
+	for (const struct action *a = api_actions; a->module; a++)
+		if (str_eq(module, str_of(a->module)))
+			width = name_width(a->name, width);
+	for (const struct action *a = api_actions; a->module; a++)
+		if (str_eq(module, str_of(a->module)))
+			buf_printf(out, "  %-*s  %s\n", (int)width, a->name, a->help);
+}
+
+static const struct module *module_find(struct str name)
+{
+	for (const struct module *m = api_modules; m->name; m++)
+		if (str_eq(name, str_of(m->name)))
+			return m;
+	return NULL;
+}
+
+void help_program(struct buf *out)
+{
+	opt_help(&cli_program, out);
+	buf_z(out, "\nModules (`qanat MODULE --help` says more):\n");
+	for (const struct module *m = api_modules; m->name; m++)
+		buf_printf(out, "  %-10s  %s\n", m->name, m->help);
+	buf_z(out, "\nOther commands:\n"
+		   "  serve       run a gateway in the foreground (`qanat serve --help`)\n"
+		   "  completion  print a completion script: `qanat completion bash` or `zsh`\n");
+}
+
+void help_module(struct buf *out, struct str module)
+{
+	const struct module *m = module_find(module);
+
+	if (m)
+		buf_printf(out, "%s: %s\n", m->name, m->help);
+	buf_printf(out, "\nUsage: qanat %.*s ACTION [KEY=VALUE ...]\n\nActions:\n",
+		   STR_ARG(module));
+	actions_list(out, module);
+	buf_printf(out, "\n`qanat %.*s ACTION --help` explains one.\n", STR_ARG(module));
+}
+
+static void param_usage(struct buf *out, const struct action_param *p)
+{
+	buf_printf(out, p->required ? " %s=%s" : " [%s=%s]", p->name, help_param_type(p));
+}
+
+static void param_explain(struct buf *out, const struct action_param *p, size_t width)
+{
+	buf_printf(out, "  %-*s  %s", (int)width, p->name, p->help);
+	if (p->type == PARAM_INT && p->max > p->min)
+		buf_printf(out, "; %" PRId64 " to %" PRId64, p->min, p->max);
+	if (p->type == PARAM_TEXT && p->max > 0)
+		buf_printf(out, "; at most %" PRId64 " bytes", p->max);
+	if (p->fallback)
+		buf_printf(out, "; default %s", p->fallback);
+	buf_z(out, p->required ? " (required)\n" : "\n");
+}
+
+void help_action(struct buf *out, const struct action *a)
+{
+	size_t width = 0;
+
+	buf_printf(out, "%s %s: %s\n\nUsage: qanat %s %s", a->module, a->name, a->help, a->module,
+		   a->name);
+	for (const struct action_param *p = a->params; p->name; p++) {
+		param_usage(out, p);
+		width = name_width(p->name, width);
+	}
+	buf_char(out, '\n');
+	if (a->params[0].name)
+		buf_z(out, "\nParameters:\n");
+	for (const struct action_param *p = a->params; p->name; p++)
+		param_explain(out, p, width);
+	if (strcmp(a->name, "export_client") == 0)
+		buf_z(out, "\nOptions of this action:\n"
+			   "  --qr         draw the configuration as a QR code\n"
+			   "  --out FILE   write it to a new file, mode 0600 (-: standard output)\n"
+			   "  --force      let --out replace a file that exists\n");
+}
+
+void help_reference(struct buf *out, const char *program)
+{
+	buf_printf(out, "Usage: %s <module> <action> [key=value ...]\n\nModules:\n", program);
+	for (const struct module *m = api_modules; m->name; m++) {
+		buf_printf(out, "%s: %s\n", m->name, m->help);
+		actions_list(out, str_of(m->name));
+	}
+}
+
+/* One paragraph an action, as the manual's `extra` text takes it. */
+static void man_actions(struct buf *out)
+{
+	for (const struct module *m = api_modules; m->name; m++) {
+		buf_printf(out, "MODULE %s\n", m->name);
+		for (const struct action *a = api_actions; a->module; a++) {
+			if (strcmp(a->module, m->name) != 0)
+				continue;
+			buf_printf(out, "  qanat %s %s", a->module, a->name);
+			for (const struct action_param *p = a->params; p->name; p++)
+				param_usage(out, p);
+			buf_printf(out, "\n\n  %s.", a->help);
+			for (const struct action_param *p = a->params; p->name; p++)
+				buf_printf(out, "  %s: %s%s%s%s.", p->name, p->help,
+					   p->fallback ? " (default " : "",
+					   p->fallback ? p->fallback : "", p->fallback ? ")" : "");
+			buf_z(out, "\n\n");
+		}
+	}
+}
+
+void help_man(struct buf *out)
+{
+	struct buf extra = { 0 };
+	struct opt_program page = cli_program;
+
+	man_actions(&extra);
+	buf_z(&extra, exit_text);
+	buf_z(&extra, "EXAMPLES\n"
+		      "  qanat core add_client client_name=laptop\n\n"
+		      "  qanat core export_client client_name=laptop --qr\n\n"
+		      "  qanat core list_clients search=lap --json\n");
+	page.extra = buf_view(&extra).p;
+	opt_man(&page, out);
+	out->full |= extra.full;
+	buf_done(&extra);
+}
+
+void help_man_serve(struct buf *out)
+{
+	opt_man(&serve_program, out);
+}

@@ -1,0 +1,136 @@
+#include "cli/options.h"
+
+#include "api/control.h"
+
+#define TEXT_MAX 4096
+#define CALL(field) offsetof(struct cli_options, field)
+#define SERVE(field) offsetof(struct serve_options, field)
+
+static const struct opt cli_opts[] = {
+	{ "socket", 's', OPT_TEXT, CALL(socket), 1, TEXT_MAX, CONTROL_SOCKET, CONTROL_SOCKET_ENV,
+	  "PATH", "control socket of the gateway" },
+	{ "json", 'j', OPT_FLAG, CALL(json), 0, 0, NULL, NULL, NULL,
+	  "print the answer as JSON on a terminal too" },
+	{ "qr", 0, OPT_FLAG, CALL(qr), 0, 0, NULL, NULL, NULL,
+	  "export_client: draw the configuration as a QR code" },
+	{ "out", 'o', OPT_TEXT, CALL(out), 1, TEXT_MAX, NULL, NULL, "FILE",
+	  "export_client: write the configuration to a new file, mode 0600 (-: standard output)" },
+	{ "force", 0, OPT_FLAG, CALL(force), 0, 0, NULL, NULL, NULL,
+	  "export_client: let --out replace a file that exists" },
+	{ "no-color", 0, OPT_FLAG, CALL(no_color), 0, 0, NULL, NULL, NULL,
+	  "no colours on a terminal (so does the variable NO_COLOR)" },
+	{ "compat-exit", 0, OPT_FLAG, CALL(compat_exit), 0, 0, NULL, NULL, NULL,
+	  "exit with 0 even when the answer says success: false" },
+	{ "help", 'h', OPT_FLAG, CALL(help), 0, 0, NULL, NULL, NULL,
+	  "help on the program, a module or an action" },
+	{ "version", 'V', OPT_FLAG, CALL(version), 0, 0, NULL, NULL, NULL, "print the version" },
+	{ 0 },
+};
+
+const struct opt_program cli_program = {
+	.name = "qanat",
+	.section = 1,
+	.summary = "command line of a Qanat VPN gateway",
+	.usage = "[OPTION ...] MODULE ACTION [KEY=VALUE ...]",
+	.opts = cli_opts,
+	.description =
+		"qanat asks the gateway on this host to do ACTION of MODULE and shows its answer: "
+		"a readable table on a terminal, a JSON document elsewhere.\n\n"
+		"`qanat serve` runs a gateway in the foreground, see qanat-serve(1). "
+		"`qanat completion bash` and `qanat completion zsh` print completion scripts. "
+		"`qanat MODULE --help` and `qanat MODULE ACTION --help` explain modules and "
+		"actions.\n\n"
+		"Called by the name phantom-api the program always prints JSON, ignores arguments "
+		"without an equals sign, and takes the last of a repeated key.",
+};
+
+static const struct opt serve_opts[] = {
+	{ "state", 0, OPT_TEXT, SERVE(state), 1, TEXT_MAX, "/var/lib/qanat", NULL, "DIR",
+	  "directory that keeps clients and keys" },
+	{ "socket", 's', OPT_TEXT, SERVE(socket), 1, TEXT_MAX, CONTROL_SOCKET, CONTROL_SOCKET_ENV,
+	  "PATH", "control socket that the gateway opens" },
+	{ "client", 0, OPT_TEXT, SERVE(client), 1, TEXT_MAX, "phone", NULL, "NAME",
+	  "name of the first client, made when there is none" },
+	{ "port", 0, OPT_TEXT, SERVE(port), 1, TEXT_MAX, NULL, NULL, "PORT", "UDP port" },
+	{ "network", 0, OPT_TEXT, SERVE(network), 1, TEXT_MAX, NULL, NULL, "PREFIX",
+	  "IPv4 network of the clients" },
+	{ "network6", 0, OPT_TEXT, SERVE(network6), 1, TEXT_MAX, NULL, NULL, "PREFIX",
+	  "IPv6 network of the clients" },
+	{ "endpoint", 0, OPT_TEXT, SERVE(endpoint), 1, TEXT_MAX, NULL, NULL, "HOST",
+	  "address or name under which clients reach this host" },
+	{ "interface", 0, OPT_TEXT, SERVE(interface), 1, TEXT_MAX, NULL, NULL, "NAME",
+	  "name of the tunnel interface" },
+	{ "dns", 0, OPT_TEXT, SERVE(dns), 1, TEXT_MAX, NULL, NULL, "ADDRESSES",
+	  "DNS servers written into client configurations" },
+	{ "started-at", 0, OPT_TEXT, SERVE(started_at), 1, 32, NULL, NULL, "SECONDS",
+	  "count the time to ready from this moment, in seconds since 1970" },
+	{ "no-qr", 0, OPT_FLAG, SERVE(no_qr), 0, 0, NULL, NULL, NULL,
+	  "do not draw the client's QR code" },
+	{ "no-color", 0, OPT_FLAG, SERVE(no_color), 0, 0, NULL, NULL, NULL,
+	  "no colours on a terminal (so does the variable NO_COLOR)" },
+	{ "help", 'h', OPT_FLAG, SERVE(help), 0, 0, NULL, NULL, NULL, "this help" },
+	{ 0 },
+};
+
+const struct opt_program serve_program = {
+	.name = "qanat-serve",
+	.section = 1,
+	.summary = "run a Qanat gateway in the foreground",
+	.usage = "[OPTION ...]",
+	.opts = serve_opts,
+	.description =
+		"Called as `qanat serve`.  It starts qanat-gateway(8), makes a first client when "
+		"there is none, prints the endpoint and the QR code of that client, and stays in "
+		"the foreground until SIGINT, SIGTERM or SIGHUP.  Then the gateway is stopped, "
+		"which removes its interface, routes and firewall table.\n\n"
+		"A gateway that crashes is started again, after a pause that grows from half a "
+		"second to thirty; after ten crashes in a row without serving for a minute "
+		"qanat serve gives up.  The exit status is the gateway's.\n\n"
+		"The options --port, --network, --network6, --endpoint, --interface and --dns are "
+		"handed to the gateway, see qanat-gateway(8).\n\n"
+		"The QR code holds the private key of the client.  It is not drawn when the output "
+		"goes to the system's journal.",
+};
+
+enum err_code cli_options_parse(struct cli_options *out, int *argc, char **argv, struct err *e)
+{
+	enum err_code rc = opt_parse(&cli_program, out, argc, argv, false, e);
+
+	if (rc)
+		return rc;
+	if (out->qr && out->json)
+		return err_set(e, ERR_INVALID,
+			       "--qr draws a picture and --json prints text: "
+			       "choose one of them");
+	if (out->force && !out->out)
+		return err_set(e, ERR_INVALID, "--force says what --out may do: give --out FILE");
+	return ERR_OK;
+}
+
+enum err_code serve_options_parse(struct serve_options *out, int *argc, char **argv, struct err *e)
+{
+	enum err_code rc = opt_parse(&serve_program, out, argc, argv, false, e);
+
+	if (rc)
+		return rc;
+	if (*argc > 2)
+		return err_set(e, ERR_INVALID, "serve takes options only: '%s' is none", argv[2]);
+	return ERR_OK;
+}
+
+enum err_code cli_first_word(const char **word, int argc, char *const *argv, struct err *e)
+{
+	struct cli_options ignored = { 0 };
+	enum err_code rc;
+	int n = argc;
+	char **copy = calloc((size_t)argc + 1, sizeof *copy);
+
+	if (!copy)
+		return err_set(e, ERR_NOMEM, "no memory for %d arguments", argc);
+	memcpy(copy, argv, (size_t)argc * sizeof *copy);
+	rc = opt_parse(&cli_program, &ignored, &n, copy, true, e);
+	if (!rc)
+		*word = n > 1 ? copy[1] : NULL;
+	free(copy);
+	return rc;
+}

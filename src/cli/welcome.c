@@ -1,0 +1,161 @@
+#include "cli/welcome.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#include "api/control.h"
+#include "base/clock.h"
+#include "cli/export.h"
+#include "cli/view.h"
+
+/* Asks core ACTION; the `data` of a success in *data (new reference), else what the gateway said. */
+static enum err_code core_ask(json_t **data, const struct serve_options *o, const char *action,
+			      json_t *params, struct err *e)
+{
+	json_t *answer = NULL;
+	enum err_code rc;
+
+	if (!params)
+		return err_set(e, ERR_NOMEM, "no memory to ask for %s", action);
+	rc = control_call(&answer, o->socket, STR("core"), str_of(action), params, e);
+	json_decref(params);
+	if (rc)
+		return err_wrap(e, "core %s", action);
+	if (json_is_true(json_object_get(answer, "success"))) {
+		*data = json_incref(json_object_get(answer, "data"));
+	} else {
+		struct str why = view_field(answer, "error"), code = view_field(answer, "code");
+
+		rc = err_set(e, str_eq(code, STR("CLIENT_NOT_FOUND")) ? ERR_NOT_FOUND : ERR_INVALID,
+			     "core %s: %.*s", action, STR_ARG(why));
+	}
+	json_decref(answer);
+	return rc;
+}
+
+/* Makes the first client when there is none. */
+static enum err_code first_client(const struct serve_options *o, bool *made, struct err *e)
+{
+	json_t *data = NULL, *added = NULL;
+	enum err_code rc = core_ask(&data, o, "list_clients", json_pack("{s:i}", "per_page", 1), e);
+
+	if (rc)
+		return rc;
+	*made = view_number(data, "total") == 0;
+	json_decref(data);
+	if (!*made)
+		return ERR_OK;
+	rc = core_ask(&added, o, "add_client", json_pack("{s:s}", "client_name", o->client), e);
+	json_decref(added);
+	return rc;
+}
+
+/* The value of `key = value` in a wg-quick file. */
+static struct str config_value(struct str config, struct str key)
+{
+	struct str line, name;
+
+	while (str_cut(&config, '\n', &line))
+		if (str_cut(&line, '=', &name) && str_eq_nocase(str_trim(name), key))
+			return str_trim(line);
+	return (struct str){ "", 0 };
+}
+
+/* Our own binary as the person can type it, with the socket when it is not the usual one. */
+static void command_add(struct buf *out, const struct serve_options *o, const char *rest)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	buf_z(out, "  ");
+	if (n > 0)
+		term_text(out, (struct str){ self, (size_t)n });
+	else
+		buf_z(out, "qanat");
+	if (strcmp(o->socket, CONTROL_SOCKET) != 0) {
+		buf_z(out, " --socket ");
+		term_text(out, str_of(o->socket));
+	}
+	buf_printf(out, " core %s\n", rest);
+}
+
+static void line_add(struct buf *out, const char *label, struct str value)
+{
+	if (!value.n)
+		return;
+	buf_printf(out, "  %-10s  ", label);
+	term_text(out, value);
+	buf_char(out, '\n');
+}
+
+/* A journal keeps what it is given, and the code is a private key. */
+static bool output_is_kept(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM"); /* systemd.exec(5) */
+
+	return stream && *stream;
+}
+
+static void qr_add(struct buf *out, const struct serve_options *o, const struct term *t,
+		   struct str config)
+{
+	struct err e = { 0 };
+
+	if (o->no_qr || (!t->tty && output_is_kept()))
+		return;
+	buf_printf(out, "\nScan this with the WireGuard app (client '%s'):\n\n", o->client);
+	if (export_qr(out, config, t, &e)) {
+		term_text(out, str_of(e.msg));
+		buf_char(out, '\n');
+	}
+}
+
+/* Values of the client and the gateway, or only of the gateway when somebody removed the client. */
+static enum err_code details_add(struct buf *out, const struct serve_options *o,
+				 const struct term *t, bool made, struct err *e)
+{
+	json_t *status = NULL, *exported = NULL;
+	enum err_code rc = core_ask(&status, o, "server_status", json_object(), e);
+	json_t *settings = json_object_get(status, "configuration");
+	struct str config;
+
+	if (rc)
+		return rc;
+	line_add(out, "interface", view_field(settings, "interface"));
+	line_add(out, "network", view_field(settings, "network"));
+	rc = core_ask(&exported, o, "export_client", json_pack("{s:s}", "client_name", o->client),
+		      e);
+	if (rc == ERR_NOT_FOUND)
+		rc = ERR_OK; /* there are clients, though none of this name */
+	config = view_field(exported, "config");
+	line_add(out, "endpoint", config_value(config, STR("Endpoint")));
+	if (config.n) {
+		buf_printf(out, "  %-10s  %s (%s)\n", "client", o->client,
+			   made ? "new" : "found in the state directory");
+		qr_add(out, o, t, config);
+	}
+	json_decref(exported);
+	json_decref(status);
+	return rc;
+}
+
+enum err_code welcome_text(struct buf *out, const struct serve_options *o, const struct term *t,
+			   int64_t started_ns, struct err *e)
+{
+	bool made = false;
+	enum err_code rc = first_client(o, &made, e);
+
+	if (rc)
+		return rc;
+	buf_printf(out, "\n%sQanat is ready in %.1f s%s\n", term_style(t, TERM_BOLD),
+		   (double)(clock_real_ns() - started_ns) / (double)NS_PER_S,
+		   term_style(t, TERM_PLAIN));
+	rc = details_add(out, o, t, made, e);
+	if (rc)
+		return rc;
+	buf_z(out, "\nMore clients, from another terminal:\n");
+	command_add(out, o, "add_client client_name=laptop");
+	command_add(out, o, "export_client client_name=laptop --qr");
+	buf_z(out, "Ctrl-C stops the gateway and takes its interface, routes and rules away.\n\n");
+	return buf_ok(out) ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for the summary");
+}
