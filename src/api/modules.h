@@ -17,7 +17,7 @@ struct action_param {
 	const char *name; /* NULL ends */
 	enum param_type type;
 	bool required;
-	int64_t min, max; /* PARAM_INT: value; PARAM_TEXT: bytes */
+	int64_t min, max; /* PARAM_INT: value; PARAM_TEXT: bytes; equal: not limited here */
 	const char *fallback; /* as text, or NULL */
 	const char *help;
 };
@@ -73,12 +73,19 @@ enum api_code {
 };
 const char *api_code_name(enum api_code c);
 
+/* JSON from outside nests no deeper; asked before it is parsed. */
+#define API_JSON_DEPTH_MAX 32
+bool api_json_depth_ok(struct str text);
+
 /* Turns the text after '=' into a parameter value: parsed as JSON when the type is not text and
- * it parses whole, else the text itself.  New reference. */
+ * it parses whole, else the text itself.  New reference; NULL when `text` is not UTF-8 or without
+ * memory. */
 json_t *api_value_from_text(const struct action_param *p, struct str text);
 
 /* Checks `params` (an object) against the action: unknown names (with the nearest), missing ones,
- * types, ranges; fills defaults in.  On failure *code and `e` say what; nothing is changed. */
+ * types, ranges; fills defaults in.  An explicit null counts as absent.  On failure *code and `e`
+ * say what; unless memory ran out, nothing is changed.  Rules of single nouns (a client's name, which
+ * settings there are) are the gateway's to check: they have codes of their own. */
 MUST_CHECK enum err_code api_params_check(const struct action *a, json_t *params,
 					  enum api_code *code, struct err *e);
 

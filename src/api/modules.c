@@ -1,0 +1,305 @@
+#include "api/modules.h"
+
+#include <inttypes.h>
+
+#include "base/opt.h"
+
+const struct module api_modules[] = {
+	{ "core", "clients, their configurations, the state of the gateway" },
+	{ 0 },
+};
+
+/* The name's own rule is client_name_check's: its failures have a code of their own. */
+#define CLIENT_NAME_PARAM                                        \
+	{                                                        \
+		"client_name", PARAM_TEXT, true, 0, 0, NULL,     \
+			"letters, digits, '_' and '-', up to 50" \
+	}
+
+const struct action api_actions[] = {
+	{ "core",
+	  "add_client",
+	  "make a client with keys and addresses of its own",
+	  true,
+	  { CLIENT_NAME_PARAM } },
+	{ "core",
+	  "remove_client",
+	  "delete a client and cut it off at once",
+	  true,
+	  { CLIENT_NAME_PARAM } },
+	{ "core",
+	  "list_clients",
+	  "list clients page by page, the oldest first",
+	  false,
+	  { { "page", PARAM_INT, false, 0, 0, "1", "page to show, moved to the first or last" },
+	    { "per_page", PARAM_INT, false, 1, 1000, "10", "clients on a page" },
+	    { "search", PARAM_TEXT, false, 0, 255, NULL, "only names that hold this text" } } },
+	{ "core",
+	  "export_client",
+	  "show a client's configuration file, keys included",
+	  false,
+	  { CLIENT_NAME_PARAM } },
+	{ "core",
+	  "latest_clients",
+	  "show the clients made last, the newest first",
+	  false,
+	  { { "count", PARAM_INT, false, 1, 1000, "5", "how many" } } },
+	{ "core",
+	  "server_status",
+	  "show service, interface, clients and configuration",
+	  false,
+	  { { 0 } } },
+	{ "core",
+	  "get_tweak_settings",
+	  "show the settings that change how actions work",
+	  false,
+	  { { 0 } } },
+	{ "core",
+	  "update_tweak_setting",
+	  "change one of those settings",
+	  true,
+	  { { "setting_name", PARAM_TEXT, true, 0, 0, NULL, "name as get_tweak_settings shows it" },
+	    { "value", PARAM_ANY, true, 0, 0, NULL, "true or false" } } },
+	{ 0 },
+};
+
+static const char *const code_names[API_CODES] = {
+	[API_OK] = "OK",
+	[API_PHANTOM_ERROR] = "PHANTOM_ERROR",
+	[API_CONFIG_ERROR] = "CONFIG_ERROR",
+	[API_CONFIG_NOT_FOUND] = "CONFIG_NOT_FOUND",
+	[API_CLIENT_ERROR] = "CLIENT_ERROR",
+	[API_CLIENT_EXISTS] = "CLIENT_EXISTS",
+	[API_CLIENT_NOT_FOUND] = "CLIENT_NOT_FOUND",
+	[API_INVALID_CLIENT_NAME] = "INVALID_CLIENT_NAME",
+	[API_SERVICE_ERROR] = "SERVICE_ERROR",
+	[API_SERVICE_NOT_RUNNING] = "SERVICE_NOT_RUNNING",
+	[API_SERVICE_OPERATION_FAILED] = "SERVICE_OPERATION_FAILED",
+	[API_NETWORK_ERROR] = "NETWORK_ERROR",
+	[API_IP_ALLOCATION_ERROR] = "IP_ALLOCATION_ERROR",
+	[API_PORT_IN_USE] = "PORT_IN_USE",
+	[API_MODULE_ERROR] = "MODULE_ERROR",
+	[API_MODULE_NOT_FOUND] = "MODULE_NOT_FOUND",
+	[API_ACTION_NOT_FOUND] = "ACTION_NOT_FOUND",
+	[API_VALIDATION_ERROR] = "VALIDATION_ERROR",
+	[API_MISSING_PARAMETER] = "MISSING_PARAMETER",
+	[API_INVALID_PARAMETER] = "INVALID_PARAMETER",
+	[API_PERMISSION_ERROR] = "PERMISSION_ERROR",
+	[API_INSUFFICIENT_PRIVILEGES] = "INSUFFICIENT_PRIVILEGES",
+	[API_INTERNAL_ERROR] = "INTERNAL_ERROR",
+};
+
+const char *api_code_name(enum api_code c)
+{
+	return (unsigned)c < API_CODES ? code_names[c] : code_names[API_INTERNAL_ERROR];
+}
+
+const struct action *api_action_find(struct str module, struct str name)
+{
+	for (const struct action *a = api_actions; a->module; a++) {
+		if (str_eq(module, str_of(a->module)) && str_eq(name, str_of(a->name)))
+			return a;
+	}
+	return NULL;
+}
+
+bool api_module_known(struct str module)
+{
+	for (const struct module *m = api_modules; m->name; m++) {
+		if (str_eq(module, str_of(m->name)))
+			return true;
+	}
+	return false;
+}
+
+bool api_json_depth_ok(struct str text)
+{
+	bool quoted = false;
+	size_t depth = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (quoted && c == '\\')
+			i++; /* whatever it escapes does not end the string */
+		else if (c == '"')
+			quoted = !quoted;
+		else if (!quoted && (c == '[' || c == '{') && ++depth > API_JSON_DEPTH_MAX)
+			return false;
+		else if (!quoted && (c == ']' || c == '}') && depth > 0)
+			depth--;
+	}
+	return true;
+}
+
+json_t *api_value_from_text(const struct action_param *p, struct str text)
+{
+	json_t *value = NULL;
+
+	if (p->type != PARAM_TEXT && text.n && api_json_depth_ok(text))
+		value = json_loadb(text.p, text.n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	return value ? value : json_stringn(text.p ? text.p : "", text.n);
+}
+
+/* A value as a message shows it. */
+static void show(char out[64], const json_t *value)
+{
+	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+	text_escaped(out, 64, str_of(text ? text : "?"));
+	free(text);
+}
+
+static const struct action_param *param_find(const struct action *a, struct str name)
+{
+	for (const struct action_param *p = a->params; p->name; p++) {
+		if (str_eq(name, str_of(p->name)))
+			return p;
+	}
+	return NULL;
+}
+
+static enum err_code unknown_param(const struct action *a, struct str name, struct err *e)
+{
+	const char *names[ACTION_PARAMS_MAX];
+	AUTO(buf_done) struct buf list = { 0 };
+	char shown[64];
+	const char *near;
+	size_t n = 0;
+
+	for (const struct action_param *p = a->params; p->name && n < ARRAY_LEN(names); p++) {
+		buf_printf(&list, "%s%s", n ? ", " : "", p->name);
+		names[n++] = p->name;
+	}
+	near = opt_nearest(name, names, n);
+	text_escaped(shown, sizeof shown, name);
+	if (near)
+		return err_set(e, ERR_INVALID,
+			       "%s %s has no parameter \"%s\": did you mean \"%s\"?", a->module,
+			       a->name, shown, near);
+	if (n == 0)
+		return err_set(e, ERR_INVALID, "%s %s takes no parameters, but \"%s\" was given",
+			       a->module, a->name, shown);
+	return err_set(e, ERR_INVALID, "%s %s has no parameter \"%s\": it takes %s", a->module,
+		       a->name, shown, buf_view(&list).p);
+}
+
+static enum err_code int_check(const struct action_param *p, const json_t *value, struct err *e)
+{
+	json_int_t v = json_integer_value(value);
+	char shown[64];
+
+	show(shown, value);
+	if (!json_is_integer(value))
+		return err_set(e, ERR_INVALID, "%s: %s is not a whole number", p->name, shown);
+	if (p->min < p->max && (v < p->min || v > p->max))
+		return err_set(e, ERR_RANGE, "%s: %s is not between %" PRId64 " and %" PRId64,
+			       p->name, shown, p->min, p->max);
+	return ERR_OK;
+}
+
+static enum err_code text_check(const struct action_param *p, const json_t *value, struct err *e)
+{
+	size_t n = json_string_length(value);
+	char shown[64];
+
+	show(shown, value);
+	if (!json_is_string(value))
+		return err_set(e, ERR_INVALID, "%s: %s is not a text", p->name, shown);
+	if (strlen(json_string_value(value)) != n)
+		return err_set(e, ERR_INVALID, "%s: %s holds a NUL character", p->name, shown);
+	if (p->min < p->max && (n < (uint64_t)p->min || n > (uint64_t)p->max))
+		return err_set(e, ERR_RANGE,
+			       "%s: %s has %zu bytes, not between %" PRId64 " and %" PRId64,
+			       p->name, shown, n, p->min, p->max);
+	return ERR_OK;
+}
+
+static enum err_code value_check(const struct action_param *p, const json_t *value, struct err *e)
+{
+	char shown[64];
+
+	switch (p->type) {
+	case PARAM_TEXT:
+		return text_check(p, value, e);
+	case PARAM_INT:
+		return int_check(p, value, e);
+	case PARAM_BOOL:
+		if (json_is_boolean(value))
+			return ERR_OK;
+		show(shown, value);
+		return err_set(e, ERR_INVALID, "%s: %s is not true or false", p->name, shown);
+	case PARAM_ANY:
+		return ERR_OK;
+	}
+	return ERR_OK;
+}
+
+static enum err_code given_check(const struct action *a, json_t *params, enum api_code *code,
+				 struct err *e)
+{
+	const char *name;
+	json_t *value;
+
+	*code = API_INVALID_PARAMETER;
+	json_object_foreach(params, name, value)
+	{
+		if (!param_find(a, str_of(name)))
+			return unknown_param(a, str_of(name), e);
+	}
+	for (const struct action_param *p = a->params; p->name; p++) {
+		enum err_code rc;
+
+		value = json_object_get(params, p->name);
+		if (value && !json_is_null(value)) {
+			rc = value_check(p, value, e);
+			if (rc)
+				return rc;
+		} else if (p->required) {
+			*code = API_MISSING_PARAMETER;
+			return err_set(e, ERR_MISSING, "%s %s needs the parameter %s: %s",
+				       a->module, a->name, p->name, p->help);
+		}
+	}
+	return ERR_OK;
+}
+
+/* What is absent or null gets its default, or goes. */
+static bool defaults_fill(const struct action *a, json_t *params)
+{
+	for (const struct action_param *p = a->params; p->name; p++) {
+		const json_t *value = json_object_get(params, p->name);
+
+		if (value && !json_is_null(value))
+			continue;
+		if (!p->fallback) {
+			(void)json_object_del(params, p->name);
+			continue;
+		}
+		if (json_object_set_new(params, p->name,
+					api_value_from_text(p, str_of(p->fallback))) < 0)
+			return false;
+	}
+	return true;
+}
+
+enum err_code api_params_check(const struct action *a, json_t *params, enum api_code *code,
+			       struct err *e)
+{
+	enum err_code rc;
+
+	*code = API_INVALID_PARAMETER;
+	if (!json_is_object(params))
+		return err_set(e, ERR_INVALID, "%s %s: the parameters are not an object", a->module,
+			       a->name);
+	rc = given_check(a, params, code, e);
+	if (rc)
+		return rc;
+	if (!defaults_fill(a, params)) {
+		*code = API_INTERNAL_ERROR;
+		return err_set(e, ERR_NOMEM, "%s %s: no memory for the parameters", a->module,
+			       a->name);
+	}
+	*code = API_OK;
+	return ERR_OK;
+}
