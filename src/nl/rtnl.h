@@ -112,16 +112,20 @@ MUST_CHECK enum err_code nl_default_route(struct nl *n, uint8_t family, struct n
 /* What a watch reports; NULL members are not subscribed.  Callbacks run in the loop's thread and
  * may close the watch. */
 struct nl_watch_events {
-	/* A link was made or something about it changed (flags, mtu, name, statistics...): `l` is
-	 * its state now; the same state may be reported more than once. */
+	/* State of a link: of the watched one when the watch opens, then whenever something about
+	 * it has changed (flags, MTU, name); the same state may come more than once. */
 	void (*link)(void *ctx, const struct nl_link *l);
-	/* The link is gone.  One that only moved to another namespace is not reported: the watch
-	 * follows it there and reports its state under its new index. */
+	/* The link was deleted.  A watched one that moved to another namespace was not: the watch
+	 * follows it there and reports it with its new index. */
 	void (*link_gone)(void *ctx, uint32_t ifindex);
+	/* The watched link moved to where this watch cannot follow (a second move, or missing
+	 * rights): nothing more will be reported about it. */
+	void (*link_out_of_sight)(void *ctx);
 	void (*address)(void *ctx, const struct nl_address *a, bool added);
 	void (*route)(void *ctx, const struct nl_route *r, bool added);
-	/* The kernel dropped reports because they came too fast: read the state again.  Must be
-	 * set. */
+	/* Reports came faster than they were read and some were dropped: read addresses, routes
+	 * and, when all links are watched, links again.  The watched link is read again by the
+	 * watch itself. */
 	void (*lost)(void *ctx);
 };
 

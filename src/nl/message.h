@@ -1,0 +1,45 @@
+/* message.h - rtnetlink messages as bytes: what the kernel sends, parsed without I/O.
+ *
+ * Layout of RFC 3549 and netlink(7): a datagram is a row of messages, each a 16-byte header, a
+ * fixed part that its type decides, and attributes (length, type, value) aligned to 4 bytes.
+ * Numbers are in host order.  A parser here never reads past its message and treats attributes
+ * that it does not know, or that are too short for their kind, as absent.
+ */
+#ifndef QANAT_NL_MESSAGE_H
+#define QANAT_NL_MESSAGE_H
+
+#include "base/bytes.h"
+#include "nl/rtnl.h"
+
+struct nl_message {
+	uint16_t type; /* NLMSG_ERROR, RTM_NEWLINK ... */
+	uint16_t flags; /* NLM_F_MULTI, NLM_F_DUMP_INTR ... */
+	uint32_t seq;
+	uint32_t portid;
+	struct rd body; /* after the header */
+};
+
+/* Takes the next message off the datagram; false at its end or at bytes that are none. */
+bool nl_message_next(struct rd *datagram, struct nl_message *m);
+
+/* An acknowledgement or error (NLMSG_ERROR), or the end of a dump (NLMSG_DONE): `*sys` is 0 or
+ * a positive errno, `*why` the kernel's explanation or empty; it points into the message. */
+MUST_CHECK bool nl_parse_result(const struct nl_message *m, int *sys, struct str *why);
+
+/* Where a deleted link went, if it was only moved to another namespace. */
+struct nl_move {
+	bool moved;
+	int32_t nsid; /* the namespace's number in the one where the report was made */
+	uint32_t index; /* its index there */
+};
+
+/* RTM_NEWLINK and RTM_DELLINK.  False for bridge port reports, which use the same types but are
+ * not about the link's life.  `move` may be NULL. */
+MUST_CHECK bool nl_parse_link(const struct nl_message *m, struct nl_link *out,
+			      struct nl_move *move);
+/* RTM_NEWADDR and RTM_DELADDR of IPv4 and IPv6. */
+MUST_CHECK bool nl_parse_address(const struct nl_message *m, struct nl_address *out);
+/* RTM_NEWROUTE and RTM_DELROUTE of IPv4 and IPv6. */
+MUST_CHECK bool nl_parse_route(const struct nl_message *m, struct nl_route *out);
+
+#endif
