@@ -63,6 +63,7 @@ struct gro {
 	uint32_t used; /* flows[0..used-1] hold packets, oldest first */
 	uint8_t order[GRO_FLOWS];
 	struct gro_flow flows[GRO_FLOWS];
+	struct gro_packet alone; /* room for a packet that joins nothing */
 };
 
 /* `udp`: the TUN takes UDP super-packets (TUN_F_USO4 and TUN_F_USO6). */

@@ -25,6 +25,7 @@ struct gso {
 	uint16_t l4; /* where TCP or UDP begins; 0: nothing to finish */
 	uint16_t checksum_at; /* an ordinary packet's field, 0: none */
 	uint16_t size; /* payload bytes of each segment but the last */
+	uint8_t protocol; /* of segments: IP_PROTO_TCP or IP_PROTO_UDP */
 	struct ip_view ip; /* of the super-packet: addresses, for routing all segments */
 	uint64_t ip_sum; /* of the IPv4 header without the fields that change */
 	uint64_t l4_sum; /* of pseudo header and TCP or UDP header, likewise */

@@ -30,10 +30,20 @@ struct ip_view {
 /* True for a whole IPv4 or IPv6 packet at p; bytes behind its length (padding) are allowed. */
 MUST_CHECK bool ip_view(struct ip_view *v, const uint8_t *p, size_t n);
 
-/* Ones' complement sum over n bytes, continuing `sum`; fold with checksum_fold. */
+/* Ones' complement sum over n bytes, continuing `sum` (0 at the start); fold with checksum_fold.
+ * Only the last of several pieces may have an odd length. */
 uint64_t checksum_add(uint64_t sum, const void *p, size_t n);
 /* The folded, complemented checksum in host order; store it with store_be16. */
 uint16_t checksum_fold(uint64_t sum);
+/* Continues `sum` with a 16-bit or 32-bit field that holds `v`. */
+static inline uint64_t checksum_add_u16(uint64_t sum, uint16_t v)
+{
+	return sum + __builtin_bswap16(v); /* in practice no sum comes near 2^64 */
+}
+static inline uint64_t checksum_add_u32(uint64_t sum, uint32_t v)
+{
+	return sum + __builtin_bswap32(v);
+}
 /* Sum of the pseudo header (RFC 793, RFC 8200 8.1) of a packet whose payload has `len` bytes. */
 uint64_t checksum_pseudo(const struct ip_view *v, uint8_t protocol, uint32_t len);
 
