@@ -12,7 +12,9 @@
 
 #define CONTROL_SOCKET "/run/qanat/control.sock"
 #define CONTROL_SOCKET_ENV "QANAT_SOCKET"
-#define CONTROL_REQUEST_MAX 65536
+#define CONTROL_REQUEST_MAX 65536 /* without the newline */
+#define CONTROL_ANSWER_MAX (64u << 20)
+#define CONTROL_TIMEOUT_MS 60000
 #define CONTROL_VERSION "core-v1"
 
 struct control_request {
@@ -29,14 +31,21 @@ void control_request_done(struct control_request *r);
 MUST_CHECK enum err_code control_request_write(struct buf *out, struct str module,
 					       struct str action, json_t *params, struct err *e);
 
-/* Envelopes; they take over the reference to `data` (which may be NULL). */
+/* Envelopes; they take over the reference to `data` (which may be NULL: then none is in it), also
+ * when they fail.  New reference; NULL without memory. */
 json_t *envelope_success(struct str module, struct str action, int64_t wall_ns, json_t *data);
 json_t *envelope_failure(struct str module, struct str action, int64_t wall_ns, enum api_code code,
 			 const char *message, json_t *data);
 
-/* Client side: sends one request to the socket at `path` and waits for the answer (new
- * reference).  ERR_CLOSED when the gateway went away before answering. */
+/* Client side: sends one request to the socket at `path` and waits for the answer (new reference)
+ * up to CONTROL_TIMEOUT_MS.  ERR_NOT_FOUND: no such socket; ERR_IO with sys ECONNREFUSED: nobody
+ * behind it; ERR_DENIED; ERR_TIMEOUT; ERR_CLOSED: the gateway went away before answering, so it is
+ * not known whether the request was done; ERR_CORRUPT: that was no gateway. */
 MUST_CHECK enum err_code control_call(json_t **answer, const char *path, struct str module,
 				      struct str action, json_t *params, struct err *e);
+/* The same with a time of one's own. */
+MUST_CHECK enum err_code control_call_within(json_t **answer, const char *path, struct str module,
+					     struct str action, json_t *params, int timeout_ms,
+					     struct err *e);
 
 #endif
