@@ -46,7 +46,7 @@ struct wg_ops {
 	void (*random)(void *ctx, void *p, size_t n);
 	int64_t (*wall_ns)(void *ctx); /* for TAI64N; may jump */
 	/* Sends one datagram (handshake, cookie reply, keepalive, staged packets).  `peer` is NULL
-	 * for cookie replies and handshake answers that belong to none yet.  Best effort. */
+	 * for cookie replies.  Best effort. */
 	void (*send)(void *ctx, struct wg_peer *peer, const struct wg_path *to,
 		     const uint8_t *dgram, size_t n, uint8_t ecn);
 	/* A lasting change worth a log line; may be NULL. */
@@ -59,7 +59,7 @@ void wg_device_free(struct wg_device *d); /* no packet call may be running */
 /* ---- configuration ---- */
 
 /* Zero bytes: no key.  Removes a peer with the key's public key, forgets sessions and
- * precomputed secrets. */
+ * precomputed secrets; the key that is set already changes nothing. */
 void wg_device_set_private_key(struct wg_device *d, const struct secret_key *k, int64_t now);
 bool wg_device_private_key(const struct wg_device *d, struct secret_key *out); /* false: none */
 bool wg_device_public_key(const struct wg_device *d, struct public_key *out);
@@ -98,7 +98,8 @@ size_t wg_device_peer_count(const struct wg_device *d);
 
 /* Forgets cached source addresses: after a change of port, mark or routes. */
 void wg_device_clear_sources(struct wg_device *d);
-/* Whether endpoints follow authenticated packets (default true). */
+/* Whether endpoints follow authenticated packets (default true).  Off: an endpoint that was
+ * configured stays; a peer without one is still learned, or it could not be answered. */
 void wg_device_set_roaming(struct wg_device *d, bool on);
 /* The interface is up: persistent keepalives and handshakes may start; down: sessions are
  * forgotten and timers stop.  A new device is down. */
@@ -127,15 +128,18 @@ struct wg_peer *wg_device_next_peer(const struct wg_device *d, const struct wg_p
 
 /* ---- running ---- */
 
-/* One datagram of type 1, 2 or 3.  `under_load`: demand mac2 (the caller's queue is long). */
+/* One datagram of type 1, 2 or 3.  `under_load`: demand mac2 (the caller's queue is long); that
+ * holds for WG_UNDER_LOAD_HOLD.  WG_OK or the drop, which is counted already. */
 enum wg_verdict wg_device_handshake(struct wg_device *d, const uint8_t *dgram, size_t n,
 				    const struct wg_path *from, bool under_load, int64_t now);
 
-/* Keeps a copy of an inner packet until a session exists, and starts a handshake.  The oldest of
- * more than WG_STAGED_MAX goes. */
+/* Keeps a copy of an inner packet until a session exists, and starts a handshake; sends at once
+ * when there is a session after all.  The oldest of more than WG_STAGED_MAX goes; drops are
+ * counted here. */
 void wg_device_stage(struct wg_device *d, struct wg_peer *p, const uint8_t *packet, size_t n,
 		     int64_t now);
 
+/* What a packet call learned.  Late, repeated and stale events do no harm. */
 struct wg_event;
 void wg_device_event(struct wg_device *d, const struct wg_event *ev, int64_t now);
 

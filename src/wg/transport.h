@@ -16,7 +16,7 @@ enum wg_event_kind {
 	WG_EV_SESSION_CONFIRMED, /* first data under the next session */
 	WG_EV_ROAMED, /* authentic packet from another path */
 	WG_EV_TIMERS, /* the peer's timestamps changed; recompute its deadline */
-	WG_EV_STAGED_FLUSH,
+	WG_EV_STAGED_FLUSH, /* for callers: a session may be there, send what is staged */
 };
 
 struct wg_event {
@@ -26,8 +26,9 @@ struct wg_event {
 	struct wg_path path;
 };
 
-/* Filled by packet calls; the caller hands each on and resets n to 0.  A full array drops events;
- * all of them are raised again by later packets. */
+/* Filled by packet calls; the caller hands each on and resets n to 0.  Each is raised once until
+ * wg_device_event has seen to it.  What a full array or the way there loses is raised again by
+ * later packets: at once, or after a second. */
 #define WG_EVENTS_MAX 64
 struct wg_events {
 	size_t n;
@@ -44,7 +45,7 @@ struct wg_send {
 	struct wg_path path;
 };
 
-/* Takes counters for `n` packets of the peer's current session.  WG_OK, WG_STAGE, or
+/* Takes counters for `n` packets (at most 128) of the peer's current session.  WG_OK, WG_STAGE, or
  * DROP_NO_ENDPOINT, DROP_DOWN. */
 enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
 			      struct wg_send *out, struct wg_events *ev);
@@ -64,7 +65,8 @@ struct wg_receive {
 	size_t len; /* without the tag */
 };
 
-/* Parses a datagram of type 4 and finds its session; WG_OK or a drop. */
+/* Parses a datagram of type 4 and finds its session; WG_OK or a drop.  Nothing of *out holds after
+ * a drop but `peer`, which is NULL where none is known. */
 enum wg_verdict wg_receive_begin(struct wg_device *d, uint8_t *dgram, size_t n, int64_t now,
 				 struct wg_receive *out);
 /* After the tag was right: replay window, inner length, allowed IPs, ECN, roaming, counters.
@@ -74,7 +76,9 @@ enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
 				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
 				uint32_t *inner_len, struct wg_events *ev);
 
-/* Counts a drop; `p` may be NULL. */
+/* Counts a drop; `p` may be NULL.  The drops that packet calls return are the caller's to count
+ * (in batches, if he likes); control calls count their own.  The first drop of a peer allocates
+ * its table of counts. */
 void wg_count(struct wg_device *d, struct wg_peer *p, enum wg_verdict v, uint64_t n);
 /* Sums of the device (p NULL) or of one peer. */
 void wg_counts(const struct wg_device *d, const struct wg_peer *p, uint64_t out[WG_VERDICTS]);

@@ -1,0 +1,214 @@
+#include "wg/transport.h"
+
+#include "packet/ip.h"
+#include "wg/core.h"
+#include "wg/timers.h"
+
+/* An event that was lost on its way to wg_device_event is raised again after this. */
+#define RAISE_AGAIN_AFTER (1 * NS_PER_S)
+
+/* Once per transition: the bit stays set until wg_device_event has seen to it.  False when the
+ * array is full; nothing is remembered then, so that the next packet tries again. */
+static bool raise_event(struct wg_peer *p, struct wg_events *ev, enum wg_event_kind kind,
+			uint64_t session_id, const struct wg_path *path, int64_t now)
+{
+	uint32_t bit = 1u << kind;
+	bool pending = atomic_load_explicit(&p->pending, memory_order_relaxed) & bit;
+
+	if (pending &&
+	    now - atomic_load_explicit(&p->raised_at, memory_order_relaxed) < RAISE_AGAIN_AFTER)
+		return true;
+	if (ev->n >= WG_EVENTS_MAX)
+		return false;
+	if (atomic_fetch_or(&p->pending, bit) & bit && !pending)
+		return true; /* another worker was first */
+	atomic_store_explicit(&p->raised_at, now, memory_order_relaxed);
+	ev->ev[ev->n] = (struct wg_event){ .kind = kind, .peer = p, .session_id = session_id };
+	if (path)
+		ev->ev[ev->n].path = *path;
+	ev->n++;
+	return true;
+}
+
+struct wg_peer *wg_route(const struct wg_device *d, uint8_t family, const uint8_t *dst)
+{
+	return lpm_find(d->allowed, family, dst);
+}
+
+/* ---- out ---- */
+
+enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
+			      struct wg_send *out, struct wg_events *ev)
+{
+	const struct wg_path_node *node;
+	struct wg_session *s;
+
+	if (!wg_device_is_up(d))
+		return DROP_DOWN;
+	node = wg_peer_path(p);
+	if (!node)
+		return DROP_NO_ENDPOINT;
+	s = atomic_load_explicit(&p->current, memory_order_acquire);
+	if (!s || wg_session_void(d, s, now) || !wg_session_take_counters(s, n, &out->counter))
+		return WG_STAGE;
+	out->key = &s->send_key;
+	out->receiver = s->remote_index;
+	out->path = node->path;
+	if (node->source_generation !=
+	    atomic_load_explicit(&d->source_generation, memory_order_relaxed)) {
+		out->path.local = (struct ip_addr){ 0 };
+		out->path.local_ifindex = 0;
+	}
+	if (wg_timers_rekey_on_send(s, now))
+		raise_event(p, ev, WG_EV_NEED_HANDSHAKE, s->id, NULL, now);
+	return WG_OK;
+}
+
+/* Paper 5.4.6
+ *
+ *    0        4          8                16
+ *    | type 4 | receiver | counter, le64  | sealed packet, padded + 16-byte tag ...
+ */
+void wg_transport_header(uint8_t out[WG_TRANSPORT_HEADER_LEN], uint32_t receiver, uint64_t counter)
+{
+	store_le32(out, WG_TRANSPORT);
+	store_le32(out + 4, receiver);
+	store_le64(out + 8, counter);
+}
+
+void wg_send_done(struct wg_peer *p, size_t n, size_t bytes, int64_t now, struct wg_events *ev)
+{
+	atomic_fetch_add_explicit(&p->tx_bytes, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->tx_packets, n, memory_order_relaxed);
+	if (wg_timers_data_sent(p, now))
+		raise_event(p, ev, WG_EV_TIMERS, 0, NULL, now);
+}
+
+void wg_send_source_failed(struct wg_peer *p, struct wg_events *ev)
+{
+	const struct wg_path_node *node = wg_peer_path(p);
+	int64_t now = atomic_load_explicit(&p->traffic_at, memory_order_relaxed);
+	struct wg_path path;
+
+	if (!node)
+		return;
+	/* Session 0: no packet told it; see wg_device_event. */
+	path = (struct wg_path){ .remote = node->path.remote };
+	raise_event(p, ev, WG_EV_ROAMED, 0, &path, now);
+}
+
+/* ---- in ---- */
+
+enum wg_verdict wg_receive_begin(struct wg_device *d, uint8_t *dgram, size_t n, int64_t now,
+				 struct wg_receive *out)
+{
+	struct rd r = rd_over(dgram, n);
+	uint32_t type = rd_le32(&r);
+	uint32_t receiver = rd_le32(&r);
+	struct wg_session *s;
+
+	out->peer = NULL;
+	out->counter = rd_le64(&r);
+	if (r.bad || type != WG_TRANSPORT || r.left < AEAD_TAG_LEN)
+		return DROP_MALFORMED;
+	if (!wg_device_is_up(d))
+		return DROP_DOWN;
+	s = wg_index_session(&d->index, receiver);
+	if (!s || s->key_generation != wg_key_generation(d))
+		return DROP_NO_SESSION;
+	out->session = s;
+	out->peer = s->peer;
+	out->key = &s->receive_key;
+	out->text = dgram + WG_TRANSPORT_HEADER_LEN;
+	out->len = r.left - AEAD_TAG_LEN;
+	if (wg_session_too_old(s, now) || out->counter >= WG_REJECT_AFTER_MESSAGES)
+		return DROP_EXPIRED;
+	return WG_OK;
+}
+
+/* What each authentic packet tells, whatever is in it. */
+static void note_authentic(struct wg_receive *r, const struct wg_path *from, int64_t now,
+			   struct wg_events *ev)
+{
+	struct wg_session *s = r->session;
+	struct wg_peer *p = r->peer;
+
+	atomic_fetch_add_explicit(&p->rx_bytes, r->len + WG_TRANSPORT_MIN, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->rx_packets, 1, memory_order_relaxed);
+	wg_timers_received(p, now);
+	if (wg_peer_would_roam(p, from))
+		raise_event(p, ev, WG_EV_ROAMED, s->id, from, now);
+	if (s->is_initiator) {
+		if (wg_timers_rekey_on_receive(s, now) &&
+		    s == atomic_load_explicit(&p->current, memory_order_relaxed) &&
+		    !atomic_load_explicit(&s->asked_late_rekey, memory_order_relaxed) &&
+		    raise_event(p, ev, WG_EV_NEED_HANDSHAKE, s->id, NULL, now))
+			atomic_store_explicit(&s->asked_late_rekey, true, memory_order_relaxed);
+	} else if (s == atomic_load_explicit(&p->next, memory_order_relaxed)) {
+		raise_event(p, ev, WG_EV_SESSION_CONFIRMED, s->id, NULL, now);
+	}
+}
+
+enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
+				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
+				uint32_t *inner_len, struct wg_events *ev)
+{
+	struct ip_view v;
+
+	if (!wg_session_accept(r->session, r->counter))
+		return DROP_REPLAY;
+	note_authentic(r, from, now, ev);
+	if (!r->len)
+		return WG_KEEPALIVE; /* and never an answer to it */
+	if (wg_timers_data_received(r->peer, now))
+		raise_event(r->peer, ev, WG_EV_TIMERS, 0, NULL, now);
+	if (!ip_view(&v, r->text, r->len))
+		return DROP_NOT_IP;
+	/* The owner of the longest prefix and nobody else: that some prefix of the peer holds the
+	 * address is not enough (paper, section 2). */
+	if (lpm_find(d->allowed, v.family, v.src) != r->peer)
+		return DROP_SOURCE;
+	if (!ecn_decapsulate(r->text, &v, outer_ecn))
+		return DROP_ECN;
+	*inner_len = v.len;
+	return WG_OK;
+}
+
+/* ---- counts ---- */
+
+/* A peer's table of counts is made with its first drop, the only allocation of a packet call;
+ * without memory only the device's sum grows. */
+static struct wg_counts *counts_of(struct wg_peer *p)
+{
+	struct wg_counts *have = atomic_load_explicit(&p->counts, memory_order_acquire);
+	struct wg_counts *fresh;
+
+	if (have)
+		return have;
+	fresh = calloc(1, sizeof *fresh);
+	if (!fresh)
+		return NULL;
+	if (atomic_compare_exchange_strong(&p->counts, &have, fresh))
+		return fresh;
+	free(fresh);
+	return have;
+}
+
+void wg_count(struct wg_device *d, struct wg_peer *p, enum wg_verdict v, uint64_t n)
+{
+	struct wg_counts *of_peer = p ? counts_of(p) : NULL;
+
+	BUG_ON((unsigned)v >= WG_VERDICTS);
+	atomic_fetch_add_explicit(&d->counts.n[v], n, memory_order_relaxed);
+	if (of_peer)
+		atomic_fetch_add_explicit(&of_peer->n[v], n, memory_order_relaxed);
+}
+
+void wg_counts(const struct wg_device *d, const struct wg_peer *p, uint64_t out[WG_VERDICTS])
+{
+	const struct wg_counts *c =
+		p ? atomic_load_explicit(&p->counts, memory_order_acquire) : &d->counts;
+
+	for (size_t i = 0; i < WG_VERDICTS; i++)
+		out[i] = c ? atomic_load_explicit(&c->n[i], memory_order_relaxed) : 0;
+}
