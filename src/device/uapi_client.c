@@ -1,0 +1,344 @@
+#include "device/uapi_client.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "device/uapi_dump.h"
+#include "wg/uapi.h"
+
+#define IN_ROOM (32u << 10) /* more than one line */
+#define OUT_ROOM (64u << 10) /* a piece of a dump */
+#define OUT_LIMIT (128u << 10)
+
+_Static_assert(IN_ROOM > WG_UAPI_LINE_MAX + 1, "a whole line fits");
+
+enum state {
+	AWAIT_REQUEST,
+	IN_SET, /* lines up to the blank one */
+	IN_GET, /* only the blank line */
+	DUMPING, /* pieces follow as the client takes them */
+	LAST_ANSWER, /* closes when it is written */
+};
+
+struct client {
+	struct list link;
+	struct uapi_clients *all;
+	struct loop_fd watch;
+	struct loop_timer idle;
+	enum state state;
+	bool ended; /* the client sends no more */
+	struct wg_uapi_set *set;
+	struct uapi_dump dump;
+	struct buf out;
+	size_t out_at; /* written so far */
+	size_t in_n;
+	char in[IN_ROOM];
+};
+
+static void client_free(struct client *c)
+{
+	loop_timer_cancel(&c->idle);
+	loop_fd_remove(&c->watch);
+	fd_close(c->watch.fd);
+	list_del(&c->link);
+	c->all->count--;
+	wg_uapi_set_free(c->set);
+	buf_done(&c->out);
+	wipe(c, sizeof *c); /* the room for reading has seen keys */
+	free(c);
+}
+
+static void client_drop(struct client *c)
+{
+	struct uapi_clients *all = c->all;
+
+	client_free(c);
+	if (all->left)
+		all->left(all);
+}
+
+static void idle_fire(struct loop_timer *t)
+{
+	client_drop(CONTAINER_OF(t, struct client, idle));
+}
+
+static void client_moved(struct client *c)
+{
+	loop_timer_set(c->all->loop, &c->idle, loop_now(c->all->loop) + UAPI_IDLE_NS);
+}
+
+/* ---- set ---- */
+
+static enum err_code set_private_key(void *ctx, const struct secret_key *k, struct err *e)
+{
+	return dataplane_set_private_key(ctx, k, e);
+}
+
+static enum err_code set_listen_port(void *ctx, uint16_t port, struct err *e)
+{
+	return dataplane_set_listen_port(ctx, port, e);
+}
+
+static enum err_code set_fwmark(void *ctx, uint32_t mark, struct err *e)
+{
+	return dataplane_set_fwmark(ctx, mark, e);
+}
+
+static enum err_code replace_peers(void *ctx, struct err *e)
+{
+	return dataplane_replace_peers(ctx, e);
+}
+
+static enum err_code change_peer(void *ctx, const struct wg_peer_change *change, struct err *e)
+{
+	return dataplane_change_peer(ctx, change, e);
+}
+
+static void answer(struct client *c, int number, const struct err *why)
+{
+	buf_printf(&c->out, "errno=%d\n\n", number);
+	if (number && c->all->refused)
+		c->all->refused(c->all->refused_ctx, why);
+}
+
+/* Answers a request that breaks the protocol; what follows it cannot be made sense of. */
+static void refuse(struct client *c, int number, const char *what)
+{
+	struct err why = { 0 };
+
+	err_set(&why, ERR_INVALID, "%s", what);
+	answer(c, number, &why);
+	c->state = LAST_ANSWER;
+}
+
+static void set_begin(struct client *c)
+{
+	struct wg_uapi_target target = {
+		.ctx = c->all->dp,
+		.set_private_key = set_private_key,
+		.set_listen_port = set_listen_port,
+		.set_fwmark = set_fwmark,
+		.replace_peers = replace_peers,
+		.change_peer = change_peer,
+	};
+
+	c->set = wg_uapi_set_new(&target);
+	c->state = IN_SET;
+	if (!c->set)
+		refuse(c, -ENOMEM, "out of memory for a request");
+}
+
+static void set_end(struct client *c)
+{
+	struct err why = { 0 };
+	int number = wg_uapi_set_end(c->set, &why);
+
+	answer(c, number, &why);
+	wg_uapi_set_free(c->set);
+	c->set = NULL;
+	c->state = AWAIT_REQUEST;
+}
+
+/* ---- get ---- */
+
+struct piece {
+	struct client *c;
+	enum uapi_dump_state state;
+};
+
+static void dump_key(void *ctx, const struct wg_device *d)
+{
+	struct secret_key *k = ctx;
+
+	if (!wg_device_private_key(d, k))
+		wipe(k, sizeof *k);
+}
+
+static void dump_piece(void *ctx, const struct wg_device *d)
+{
+	struct piece *p = ctx;
+
+	p->state = uapi_dump_peers(&p->c->dump, d, &p->c->out, OUT_ROOM);
+}
+
+static void dump_more(struct client *c)
+{
+	struct piece p = { .c = c };
+
+	dataplane_with_device(c->all->dp, dump_piece, &p);
+	if (p.state == UAPI_DUMP_MORE)
+		return;
+	/* In answers to `get`, wg(8) takes no sign. */
+	buf_printf(&c->out, "errno=%d\n\n", p.state == UAPI_DUMP_LOST ? EAGAIN : 0);
+	c->state = AWAIT_REQUEST;
+}
+
+static void dump_begin(struct client *c)
+{
+	struct dataplane_status status;
+	struct secret_key k = { 0 };
+
+	dataplane_status(c->all->dp, &status);
+	dataplane_with_device(c->all->dp, dump_key, &k);
+	wg_uapi_put_device(&c->out, &k, status.listen_port, status.fwmark);
+	wipe(&k, sizeof k);
+	c->dump = (struct uapi_dump){ 0 };
+	c->state = DUMPING;
+	dump_more(c);
+}
+
+/* ---- what the client sends ---- */
+
+static void take_line(struct client *c, struct str line)
+{
+	switch (c->state) {
+	case AWAIT_REQUEST:
+		if (str_eq(line, STR("get=1")))
+			c->state = IN_GET;
+		else if (str_eq(line, STR("set=1")))
+			set_begin(c);
+		else if (line.n)
+			refuse(c, -EPROTO, "a request is get=1 or set=1");
+		return;
+	case IN_SET:
+		if (line.n)
+			wg_uapi_set_line(c->set, line);
+		else
+			set_end(c);
+		return;
+	case IN_GET:
+		if (line.n)
+			refuse(c, -EINVAL, "get=1 takes no further lines");
+		else
+			dump_begin(c);
+		return;
+	case DUMPING:
+	case LAST_ANSWER:
+		return;
+	}
+}
+
+static bool may_take(const struct client *c)
+{
+	return c->out_at == c->out.n && c->state != DUMPING && c->state != LAST_ANSWER;
+}
+
+/* Takes whole lines until there is something to say first. */
+static void take_lines(struct client *c)
+{
+	struct str rest = { c->in, c->in_n };
+	const char *end;
+
+	while (may_take(c) && rest.n && (end = memchr(rest.p, '\n', rest.n))) {
+		size_t n = (size_t)(end - rest.p);
+
+		take_line(c, (struct str){ rest.p, n });
+		rest = (struct str){ end + 1, rest.n - n - 1 };
+	}
+	if (rest.n && rest.p != c->in)
+		memmove(c->in, rest.p, rest.n);
+	c->in_n = rest.n;
+	if (!may_take(c))
+		return;
+	if (c->in_n > WG_UAPI_LINE_MAX)
+		refuse(c, -EPROTO, "a line is too long");
+	else if (c->ended && (c->in_n || c->state != AWAIT_REQUEST))
+		refuse(c, -EPROTO, "a request broke off before its blank line");
+}
+
+/* False when the connection is broken. */
+static bool client_read(struct client *c)
+{
+	ssize_t n = recv(c->watch.fd, c->in + c->in_n, sizeof c->in - c->in_n, 0);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	client_moved(c);
+	c->ended = n == 0;
+	c->in_n += (size_t)n;
+	return true;
+}
+
+/* Writes what the socket takes; false when the connection is broken. */
+static bool client_write(struct client *c)
+{
+	while (c->out_at < c->out.n) {
+		ssize_t n =
+			send(c->watch.fd, c->out.p + c->out_at, c->out.n - c->out_at, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		client_moved(c);
+		c->out_at += (size_t)n;
+	}
+	buf_clear(&c->out);
+	c->out_at = 0;
+	return true;
+}
+
+/* One step: what was asked is answered as far as the socket takes it.  One piece of a dump a
+ * turn, so that other clients have theirs. */
+static bool client_step(struct client *c, uint32_t events)
+{
+	if ((events & LOOP_READ) && !client_read(c))
+		return false;
+	if ((events & LOOP_HANGUP) && !(events & LOOP_READ))
+		return false;
+	if (c->state == DUMPING && c->out.n == 0)
+		dump_more(c);
+	do {
+		take_lines(c);
+		if (!buf_ok(&c->out) || !client_write(c))
+			return false;
+	} while (may_take(c) && c->in_n && memchr(c->in, '\n', c->in_n));
+	if (c->out.n == 0 && (c->state == LAST_ANSWER || (c->ended && c->state != DUMPING)))
+		return false;
+	return true;
+}
+
+static void client_ready(struct loop_fd *w, uint32_t events)
+{
+	struct client *c = CONTAINER_OF(w, struct client, watch);
+
+	if (!client_step(c, events))
+		client_drop(c);
+	else
+		loop_fd_change(w, may_take(c) ? LOOP_READ : LOOP_WRITE);
+}
+
+bool uapi_client_add(struct uapi_clients *all, int fd)
+{
+	struct client *c = calloc(1, sizeof *c);
+
+	if (!c) {
+		fd_close(fd);
+		return false;
+	}
+	c->all = all;
+	c->out.limit = OUT_LIMIT;
+	c->idle.fire = idle_fire;
+	c->watch = (struct loop_fd){ .fd = fd, .events = LOOP_READ, .ready = client_ready };
+	list_add_tail(&all->list, &c->link);
+	all->count++;
+	if (loop_fd_add(all->loop, &c->watch, NULL)) {
+		client_free(c);
+		return false;
+	}
+	client_moved(c);
+	return true;
+}
+
+void uapi_clients_init(struct uapi_clients *all, struct loop *l, struct dataplane *dp)
+{
+	*all = (struct uapi_clients){ .loop = l, .dp = dp };
+	list_init(&all->list);
+}
+
+void uapi_clients_done(struct uapi_clients *all)
+{
+	LIST_FOR_SAFE(node, next, &all->list)
+		client_free(CONTAINER_OF(node, struct client, link));
+}

@@ -1,0 +1,103 @@
+#include "device/uapi_dump.h"
+
+#include "wg/uapi.h"
+
+#define IPS_AT_ONCE 128
+
+static const struct public_key *recent_key(const struct uapi_dump *g, uint64_t number)
+{
+	return &g->recent[number % UAPI_DUMP_RECENT];
+}
+
+/* Whether peer `number`, which is `p` now, is still where it was: right behind `before`.  One that
+ * was removed and added again stands at the end of the list instead, and to go on from there
+ * would leave out all between. */
+static bool in_place(const struct wg_device *d, const struct wg_peer *before,
+		     const struct wg_peer *p)
+{
+	return wg_device_next_peer(d, before) == p;
+}
+
+/* The newest peer written that is still in its place; NULL: none is.  *number is which. */
+static struct wg_peer *resume(const struct uapi_dump *g, const struct wg_device *d,
+			      uint64_t *number)
+{
+	uint64_t oldest = g->peers > UAPI_DUMP_RECENT ? g->peers - UAPI_DUMP_RECENT : 0;
+	struct wg_peer *found = NULL, *before = NULL;
+	bool known = oldest == 0; /* `before` is known to be in place, or the list's beginning */
+
+	for (uint64_t i = oldest; i < g->peers; i++) {
+		struct wg_peer *p = wg_device_find_peer(d, recent_key(g, i));
+
+		if (!p)
+			continue;
+		if ((known || before) && in_place(d, before, p)) {
+			found = p;
+			*number = i;
+			known = true;
+		} else if (known) {
+			continue; /* added again: it comes up a second time at the end */
+		}
+		before = p;
+	}
+	return found;
+}
+
+/* Writes allowed IPs of the newest peer; true when none are left. */
+static bool put_ips(struct uapi_dump *g, const struct wg_peer *p, struct buf *out, size_t room)
+{
+	struct ip_prefix ips[IPS_AT_ONCE];
+
+	while (out->n < room) {
+		size_t n = wg_peer_allowed_ips(p, g->next_ip, ips, IPS_AT_ONCE);
+
+		wg_uapi_put_allowed_ips(out, ips, n);
+		g->next_ip += n;
+		if (n < IPS_AT_ONCE)
+			return true;
+	}
+	return false;
+}
+
+static void put_peer(struct uapi_dump *g, const struct wg_peer *p, struct buf *out)
+{
+	struct wg_peer_info info;
+
+	wg_peer_info(p, &info);
+	wg_uapi_put_peer(out, &info);
+	wipe(&info, sizeof info);
+	g->recent[g->peers % UAPI_DUMP_RECENT] = *wg_peer_key(p);
+	g->peers++;
+	g->next_ip = 0;
+	g->inside = true;
+}
+
+enum uapi_dump_state uapi_dump_peers(struct uapi_dump *g, const struct wg_device *d,
+				     struct buf *out, size_t room)
+{
+	struct wg_peer *p = NULL;
+	uint64_t number = 0;
+
+	if (g->peers)
+		p = resume(g, d, &number);
+	if (g->peers && !p && wg_device_next_peer(d, NULL)) {
+		/* All that we remember is gone, as when the peers are replaced: from the front. */
+		if (g->restarts++ == UAPI_DUMP_RESTARTS_MAX)
+			return UAPI_DUMP_LOST;
+		g->inside = false;
+		g->peers = 0;
+	}
+	if (!p || number + 1 != g->peers)
+		g->inside = false;
+
+	while (out->n < room) {
+		if (g->inside && !put_ips(g, p, out, room))
+			return UAPI_DUMP_MORE;
+		g->inside = false;
+		p = wg_device_next_peer(d, p);
+		if (!p)
+			return UAPI_DUMP_DONE;
+		put_peer(g, p, out);
+	}
+	return UAPI_DUMP_MORE;
+}
