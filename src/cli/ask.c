@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "api/control.h"
@@ -13,7 +12,7 @@
 #include "model/client.h"
 
 /* A completion that takes longer is worse than none. */
-#define NAMES_WAIT_S 1
+#define NAMES_WAIT_MS 800
 #define NAMES_PAGE 100
 
 static bool wants_json(const struct ask *a)
@@ -140,9 +139,9 @@ static void written_add(struct buf *out, const struct ask *a, json_t *answer, js
 		return;
 	}
 	buf_z(out, "Wrote the configuration of ");
-	term_text(out, view_field(json_object_get(data, "client"), "name"));
+	buf_escaped(out, view_field(json_object_get(data, "client"), "name"));
 	buf_z(out, " to ");
-	term_text(out, str_of(path));
+	buf_escaped(out, str_of(path));
 	buf_z(out, " (mode 0600; it holds the private key)\n");
 }
 
@@ -249,20 +248,12 @@ int ask_usage(const char *message)
 	return CLI_USAGE;
 }
 
-static void alarm_end(int sig)
-{
-	(void)sig;
-	_exit(CLI_FAILED);
-}
-
 int ask_client_names(const struct cli_options *o, struct str prefix)
 {
 	json_t *params, *answer = NULL, *client;
 	struct buf out = { 0 };
 	size_t i;
 
-	signal(SIGALRM, alarm_end);
-	alarm(NAMES_WAIT_S);
 	params = json_pack("{s:i, s:i, s:s%}", "page", 1, "per_page", NAMES_PAGE, "search",
 			   prefix.p, prefix.n);
 	if (!params ||

@@ -4,6 +4,8 @@
 
 /* More names than this are not offered as "did you mean"; the table has some forty. */
 #define NAMES_MAX 128
+/* Of a wrong word, in messages. */
+#define SHOWN_MAX 64
 
 json_t *command_modules(void)
 {
@@ -55,26 +57,34 @@ static enum err_code module_unknown(const struct command *c, struct command_faul
 				    struct err *e)
 {
 	const char *near = command_nearest_module(c->module);
+	char shown[SHOWN_MAX];
 
+	text_escaped(shown, sizeof shown, c->module);
 	fault_set(fault, API_MODULE_NOT_FOUND,
 		  json_pack("{s:o}", "available_modules", command_modules()));
-	return err_set(e, ERR_NOT_FOUND,
-		       "there is no module '%.*s'%s%s%s; `qanat --help` lists them",
-		       STR_ARG(c->module), near ? ": did you mean '" : "", near ? near : "",
-		       near ? "'?" : "");
+	if (near)
+		return err_set(e, ERR_NOT_FOUND, "there is no module '%s': did you mean '%s'?",
+			       shown, near);
+	return err_set(e, ERR_NOT_FOUND, "there is no module '%s': `qanat --help` lists them",
+		       shown);
 }
 
 static enum err_code action_unknown(const struct command *c, struct command_fault *fault,
 				    struct err *e)
 {
 	const char *near = command_nearest_action(c->module, c->action);
+	char shown[SHOWN_MAX];
 
+	text_escaped(shown, sizeof shown, c->action);
 	fault_set(fault, API_ACTION_NOT_FOUND,
 		  json_pack("{s:o}", "available_actions", command_actions(c->module)));
+	if (near)
+		return err_set(e, ERR_NOT_FOUND,
+			       "module %.*s has no action '%s': did you mean '%s'?",
+			       STR_ARG(c->module), shown, near);
 	return err_set(e, ERR_NOT_FOUND,
-		       "module %.*s has no action '%.*s'%s%s%s; `qanat %.*s --help` lists them",
-		       STR_ARG(c->module), STR_ARG(c->action), near ? ": did you mean '" : "",
-		       near ? near : "", near ? "'?" : "", STR_ARG(c->module));
+		       "module %.*s has no action '%s': `qanat %.*s --help` lists them",
+		       STR_ARG(c->module), shown, STR_ARG(c->module));
 }
 
 static const struct action_param *param_find(const struct action *a, struct str name)
@@ -98,11 +108,11 @@ static enum err_code param_add(struct command *c, struct str key, struct str tex
 	if (!name)
 		rc = err_set(e, ERR_NOMEM, "no memory for a parameter");
 	else if (!value)
-		rc = err_set(e, ERR_INVALID, "%s: the value is not valid UTF-8", name);
+		rc = err_set(e, ERR_INVALID, "%.64s: the value is not valid UTF-8", name);
 	else if (!reference && json_object_get(c->params, name))
 		rc = err_set(e, ERR_INVALID, "%s is given twice", name);
 	else if (json_object_set(c->params, name, value))
-		rc = err_set(e, ERR_INVALID, "the parameter name '%s' is not valid UTF-8", name);
+		rc = err_set(e, ERR_INVALID, "the name of a parameter is not valid UTF-8");
 	json_decref(value);
 	free(name);
 	return rc;
@@ -116,15 +126,17 @@ static enum err_code params_read(struct command *c, size_t n, char *const *words
 		return err_set(e, ERR_NOMEM, "no memory for the parameters");
 	for (size_t i = 0; i < n; i++) {
 		const char *equals = strchr(words[i], '=');
+		char shown[SHOWN_MAX];
 		enum err_code rc;
 
 		if (!equals && reference)
 			continue;
+		text_escaped(shown, sizeof shown, str_of(words[i]));
 		if (!equals || equals == words[i])
 			return err_set(
 				e, ERR_INVALID,
 				"'%s' is not KEY=VALUE; `qanat %.*s %.*s --help` lists the keys",
-				words[i], STR_ARG(c->module), STR_ARG(c->action));
+				shown, STR_ARG(c->module), STR_ARG(c->action));
 		rc = param_add(c, (struct str){ words[i], (size_t)(equals - words[i]) },
 			       str_of(equals + 1), reference, e);
 		if (rc)
@@ -139,7 +151,7 @@ enum err_code command_parse(struct command *out, size_t n, char *const *words, b
 	enum err_code rc;
 
 	*out = (struct command){ .module = str_of(words[0]), .action = str_of(words[1]) };
-	*fault = (struct command_fault){ .code = API_VALIDATION_ERROR };
+	*fault = (struct command_fault){ .code = API_INVALID_PARAMETER };
 	if (!api_module_known(out->module))
 		return module_unknown(out, fault, e);
 	out->spec = api_action_find(out->module, out->action);

@@ -37,10 +37,16 @@ static int print_done(struct buf *out, int status)
 
 static int usage_unknown(const char *what, const char *got, const char *near)
 {
+	char shown[64];
 	struct err e;
 
-	err_set(&e, ERR_INVALID, "%s '%s' is unknown%s%s%s; `qanat --help` lists what there is",
-		what, got, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+	text_escaped(shown, sizeof shown, str_of(got));
+	if (near)
+		err_set(&e, ERR_NOT_FOUND, "there is no %s '%s': did you mean '%s'?", what, shown,
+			near);
+	else
+		err_set(&e, ERR_NOT_FOUND, "there is no %s '%s': `qanat --help` says more", what,
+			shown);
 	return ask_usage(e.msg);
 }
 

@@ -37,7 +37,7 @@ void table_cell(struct table *t, struct str text, const char *style)
 		t->full = true;
 		return;
 	}
-	term_text(&t->text, text.n ? text : STR("-"));
+	buf_escaped(&t->text, text.n ? text : STR("-"));
 	t->full = !buf_ok(&t->text);
 	if (t->full)
 		return;

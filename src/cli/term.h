@@ -1,7 +1,8 @@
 /* term.h - what stdout is, and text made safe to show on it.
  *
  * Names and messages come from a gateway and through it from strangers: on a terminal nothing of
- * them may act as a control sequence, turn the writing direction, or hide.
+ * them may act as a control sequence or turn the writing direction, so all goes through
+ * buf_escaped.
  */
 #ifndef QANAT_CLI_TERM_H
 #define QANAT_CLI_TERM_H
@@ -25,12 +26,10 @@ struct term {
 struct term term_probe(int fd, bool no_colour);
 /* `style` (one of TERM_*) when the terminal has colours, else "". */
 const char *term_style(const struct term *t, const char *style);
-/* Appends foreign text on one line: printable text as is; control, direction, invisible and
- * malformed characters as \xNN or \u{N}. */
-void term_text(struct buf *out, struct str s);
-/* The same for text of several lines: newlines stay. */
+/* buf_escaped for text of several lines: newlines stay. */
 void term_lines(struct buf *out, struct str s);
-/* Columns that text made by term_text takes. */
+/* Columns that text made by buf_escaped takes, one a code point: names are ASCII, and a table that
+ * is askew for wide characters of a message does no harm. */
 size_t term_width(struct str s);
 /* Writes all of `s`; EINTR and short writes are handled. */
 MUST_CHECK enum err_code term_write(int fd, struct str s, struct err *e);

@@ -49,7 +49,7 @@ void view_label(struct buf *out, const char *name)
 
 	for (; *name; name++)
 		buf_char(&spaced, *name == '_' ? ' ' : *name);
-	term_text(out, buf_view(&spaced));
+	buf_escaped(out, buf_view(&spaced));
 	out->full |= spaced.full;
 	buf_done(&spaced);
 }
@@ -142,7 +142,7 @@ static void lines_add(struct buf *out, struct str text, size_t indent)
 
 	while (str_cut(&text, '\n', &line)) {
 		indent_add(out, line.n ? indent : 0);
-		term_text(out, line);
+		buf_escaped(out, line);
 		buf_char(out, '\n');
 	}
 }
@@ -234,7 +234,7 @@ static void pair_draw(struct buf *out, const char *key, json_t *v, size_t indent
 	indent_add(out, indent);
 	buf_str(out, buf_view(&label));
 	indent_add(out, (width > taken ? width - taken : 0) + GAP);
-	term_text(out, buf_view(&text));
+	buf_escaped(out, buf_view(&text));
 	buf_char(out, '\n');
 	out->full |= label.full || text.full;
 	buf_done(&label);

@@ -17,11 +17,11 @@ static void sentence_draw(struct buf *out, json_t *data, const char *fallback, s
 	struct str message = view_field(data, "message");
 
 	if (message.n) {
-		term_text(out, message);
+		buf_escaped(out, message);
 	} else {
 		buf_z(out, fallback);
 		buf_z(out, " '");
-		term_text(out, name);
+		buf_escaped(out, name);
 		buf_char(out, '\'');
 	}
 }
@@ -33,16 +33,16 @@ static void add_client_draw(struct buf *out, const struct term *t, json_t *data)
 
 	sentence_draw(out, data, "Added client", name);
 	buf_z(out, "\n  address     ");
-	term_text(out, view_field(client, "ip"));
+	buf_escaped(out, view_field(client, "ip"));
 	if (ip6.n) {
 		buf_z(out, ", ");
-		term_text(out, ip6);
+		buf_escaped(out, ip6);
 	}
 	buf_z(out, "\n  public key  ");
-	term_text(out, view_field(client, "public_key"));
+	buf_escaped(out, view_field(client, "public_key"));
 	buf_printf(out, "\n%sNext, for its QR code:%s qanat core export_client client_name=",
 		   term_style(t, TERM_DIM), term_style(t, TERM_PLAIN));
-	term_text(out, name);
+	buf_escaped(out, name);
 	buf_z(out, " --qr\n");
 }
 
@@ -54,7 +54,7 @@ static void remove_client_draw(struct buf *out, const struct term *t, json_t *da
 	sentence_draw(out, data, "Removed client", view_field(data, "client_name"));
 	if (ip.n) {
 		buf_z(out, "; its address ");
-		term_text(out, ip);
+		buf_escaped(out, ip);
 		buf_z(out, " is free again");
 	}
 	buf_char(out, '\n');
@@ -229,12 +229,12 @@ static void get_tweak_settings_draw(struct buf *out, const struct term *t, json_
 		if (n > cut && strcmp(key + n - cut, tail) == 0)
 			continue;
 		buf_printf(&described, "%s%s", key, tail);
-		term_text(out, str_of(key));
+		buf_escaped(out, str_of(key));
 		buf_z(out, " = ");
 		view_value(out, t, v, 0);
 		if (described.p && view_field(data, described.p).n) {
 			buf_z(out, "  ");
-			term_text(out, view_field(data, described.p));
+			buf_escaped(out, view_field(data, described.p));
 			buf_char(out, '\n');
 		}
 		buf_done(&described);
@@ -246,14 +246,14 @@ static void update_tweak_setting_draw(struct buf *out, const struct term *t, jso
 	json_t *was = json_object_get(data, "old_value"), *is = json_object_get(data, "new_value");
 
 	(void)t;
-	term_text(out, view_field(data, "setting"));
+	buf_escaped(out, view_field(data, "setting"));
 	if (json_is_boolean(was) && json_is_boolean(is))
 		buf_printf(out, " = %s (was %s)", json_is_true(is) ? "yes" : "no",
 			   json_is_true(was) ? "yes" : "no");
 	buf_char(out, '\n');
 	if (view_field(data, "message").n) {
 		buf_z(out, "  ");
-		term_text(out, view_field(data, "message"));
+		buf_escaped(out, view_field(data, "message"));
 		buf_char(out, '\n');
 	}
 }

@@ -69,12 +69,12 @@ static void command_add(struct buf *out, const struct serve_options *o, const ch
 
 	buf_z(out, "  ");
 	if (n > 0)
-		term_text(out, (struct str){ self, (size_t)n });
+		buf_escaped(out, (struct str){ self, (size_t)n });
 	else
 		buf_z(out, "qanat");
 	if (strcmp(o->socket, CONTROL_SOCKET) != 0) {
 		buf_z(out, " --socket ");
-		term_text(out, str_of(o->socket));
+		buf_escaped(out, str_of(o->socket));
 	}
 	buf_printf(out, " core %s\n", rest);
 }
@@ -84,7 +84,7 @@ static void line_add(struct buf *out, const char *label, struct str value)
 	if (!value.n)
 		return;
 	buf_printf(out, "  %-10s  ", label);
-	term_text(out, value);
+	buf_escaped(out, value);
 	buf_char(out, '\n');
 }
 
@@ -105,7 +105,7 @@ static void qr_add(struct buf *out, const struct serve_options *o, const struct 
 		return;
 	buf_printf(out, "\nScan this with the WireGuard app (client '%s'):\n\n", o->client);
 	if (export_qr(out, config, t, &e)) {
-		term_text(out, str_of(e.msg));
+		buf_escaped(out, str_of(e.msg));
 		buf_char(out, '\n');
 	}
 }
