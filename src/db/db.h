@@ -37,7 +37,7 @@ struct db_schema {
  * ERR_DENIED: directory or file may not be written; ERR_CORRUPT: no database, a damaged one, or
  * one of another program; ERR_UNSUPPORTED: written by a newer version; ERR_IN_USE: locked by
  * somebody else for longer than DB_BUSY_MS. */
-#define DB_BUSY_MS 5000
+#define DB_BUSY_MS 2000
 MUST_CHECK enum err_code db_open(struct db **out, const char *path, const struct db_schema *schema,
 				 unsigned flags, struct err *e);
 /* Rolls back what is open and closes; takes NULL.  All statements must be done. */
