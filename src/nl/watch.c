@@ -19,6 +19,7 @@ struct nl_watch {
 	uint32_t seq; /* of the latest request for the link's state */
 	uint32_t ifindex;
 	int32_t nsid; /* where the watched link is */
+	bool dropped; /* the kernel dropped reports since the queue was last empty */
 	bool follows; /* reports of other namespaces arrive too */
 	bool *closed; /* set while callbacks run, and written by nl_watch_close */
 	uint8_t datagram[NL_ANSWER_MAX];
@@ -120,8 +121,11 @@ static int32_t nsid_of(struct msghdr *h)
 	return nsid;
 }
 
+/* Told only when the queue is empty: what is still in it is older than what a reader of the
+ * state would find, and an answer to ask_state would not fit into it. */
 static void reports_lost(struct nl_watch *w)
 {
+	w->dropped = false;
 	/* If even the question fails, the owner's reading of the state still follows. */
 	if (w->ifindex && w->ifindex != UINT32_MAX)
 		(void)ask_state(w);
@@ -148,7 +152,7 @@ static bool read_datagram(struct nl_watch *w, const bool *closed)
 	if (n < 0 && errno != EINTR && errno != ENOBUFS)
 		return false;
 	if ((n < 0 && errno == ENOBUFS) || (n >= 0 && (h.msg_flags & MSG_TRUNC))) {
-		reports_lost(w);
+		w->dropped = true;
 		return true;
 	}
 	if (n < 0 || h.msg_namelen != sizeof from || from.nl_pid != 0)
@@ -166,14 +170,16 @@ static bool read_datagram(struct nl_watch *w, const bool *closed)
 static void on_ready(struct loop_fd *io, uint32_t events UNUSED)
 {
 	struct nl_watch *w = CONTAINER_OF(io, struct nl_watch, io);
-	bool closed = false;
+	bool closed = false, more = true;
 	int i;
 
 	w->closed = &closed;
-	for (i = 0; i < WATCH_DATAGRAMS && read_datagram(w, &closed); i++)
-		if (closed)
-			return;
-	w->closed = NULL;
+	for (i = 0; i < WATCH_DATAGRAMS && more && !closed; i++)
+		more = read_datagram(w, &closed);
+	if (!closed && !more && w->dropped)
+		reports_lost(w);
+	if (!closed)
+		w->closed = NULL;
 }
 
 static unsigned groups_of(const struct nl_watch_events *ev)
