@@ -8,7 +8,8 @@
 static const char exit_text[] =
 	"EXIT STATUS\n"
 	"  0 when it was done; 1 when the gateway refused or could not be asked; 2 when the "
-	"command line is wrong.  With --compat-exit an answer of the gateway always gives 0.\n";
+	"command line is wrong.\n"
+	"  With --compat-exit an answer of the gateway always gives 0.\n";
 
 const char *help_param_type(const struct action_param *p)
 {
@@ -121,24 +122,37 @@ void help_reference(struct buf *out, const char *program)
 	}
 }
 
-/* One paragraph an action, as the manual's `extra` text takes it. */
+/* Begins with a capital and ends with a point: help texts do neither. */
+static void man_sentence(struct buf *out, const char *text)
+{
+	char first = text[0] >= 'a' && text[0] <= 'z' ? (char)(text[0] - 'a' + 'A') : text[0];
+
+	buf_printf(out, "  %c%s.\n", first, text[0] ? text + 1 : "");
+}
+
+static void man_action(struct buf *out, const struct action *a)
+{
+	buf_printf(out, "  `qanat %s %s`", a->module, a->name);
+	for (const struct action_param *p = a->params; p->name; p++)
+		param_usage(out, p);
+	buf_z(out, "\n\n");
+	man_sentence(out, a->help);
+	for (const struct action_param *p = a->params; p->name; p++)
+		buf_printf(out, "  `%s`: %s%s%s%s.\n", p->name, p->help,
+			   p->fallback ? " (default " : "", p->fallback ? p->fallback : "",
+			   p->fallback ? ")" : "");
+	buf_char(out, '\n');
+}
+
 static void man_actions(struct buf *out)
 {
 	for (const struct module *m = api_modules; m->name; m++) {
 		buf_printf(out, "MODULE %s\n", m->name);
-		for (const struct action *a = api_actions; a->module; a++) {
-			if (strcmp(a->module, m->name) != 0)
-				continue;
-			buf_printf(out, "  qanat %s %s", a->module, a->name);
-			for (const struct action_param *p = a->params; p->name; p++)
-				param_usage(out, p);
-			buf_printf(out, "\n\n  %s.", a->help);
-			for (const struct action_param *p = a->params; p->name; p++)
-				buf_printf(out, "  %s: %s%s%s%s.", p->name, p->help,
-					   p->fallback ? " (default " : "",
-					   p->fallback ? p->fallback : "", p->fallback ? ")" : "");
-			buf_z(out, "\n\n");
-		}
+		man_sentence(out, m->help);
+		buf_char(out, '\n');
+		for (const struct action *a = api_actions; a->module; a++)
+			if (strcmp(a->module, m->name) == 0)
+				man_action(out, a);
 	}
 }
 
@@ -150,9 +164,11 @@ void help_man(struct buf *out)
 	man_actions(&extra);
 	buf_z(&extra, exit_text);
 	buf_z(&extra, "EXAMPLES\n"
-		      "  qanat core add_client client_name=laptop\n\n"
-		      "  qanat core export_client client_name=laptop --qr\n\n"
-		      "  qanat core list_clients search=lap --json\n");
+		      "    qanat core add_client client_name=laptop\n"
+		      "    qanat core export_client client_name=laptop --qr\n"
+		      "    qanat core list_clients search=lap --json\n"
+		      "SEE ALSO\n"
+		      "  qanat-serve(1), qanat-gateway(8), qanat-wg(8)\n");
 	page.extra = buf_view(&extra).p;
 	opt_man(&page, out);
 	out->full |= extra.full;

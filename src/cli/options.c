@@ -12,11 +12,12 @@ static const struct opt cli_opts[] = {
 	{ "json", 'j', OPT_FLAG, CALL(json), 0, 0, NULL, NULL, NULL,
 	  "print the answer as JSON on a terminal too" },
 	{ "qr", 0, OPT_FLAG, CALL(qr), 0, 0, NULL, NULL, NULL,
-	  "export_client: draw the configuration as a QR code" },
+	  "draw the configuration as a QR code (export_client)" },
 	{ "out", 'o', OPT_TEXT, CALL(out), 1, TEXT_MAX, NULL, NULL, "FILE",
-	  "export_client: write the configuration to a new file, mode 0600 (-: standard output)" },
+	  "write the configuration to a new file, mode 0600; - is standard output "
+	  "(export_client)" },
 	{ "force", 0, OPT_FLAG, CALL(force), 0, 0, NULL, NULL, NULL,
-	  "export_client: let --out replace a file that exists" },
+	  "let --out replace a file that exists (export_client)" },
 	{ "no-color", 0, OPT_FLAG, CALL(no_color), 0, 0, NULL, NULL, NULL,
 	  "no colours on a terminal (so does the variable NO_COLOR)" },
 	{ "compat-exit", 0, OPT_FLAG, CALL(compat_exit), 0, 0, NULL, NULL, NULL,
@@ -36,8 +37,8 @@ const struct opt_program cli_program = {
 	.description =
 		"qanat asks the gateway on this host to do ACTION of MODULE and shows its answer: "
 		"a readable table on a terminal, a JSON document elsewhere.\n\n"
-		"`qanat serve` runs a gateway in the foreground, see qanat-serve(1). "
-		"`qanat completion bash` and `qanat completion zsh` print completion scripts. "
+		"`qanat serve` runs a gateway in the foreground, see qanat-serve(1).\n"
+		"`qanat completion bash` and `qanat completion zsh` print completion scripts.\n"
 		"`qanat MODULE --help` and `qanat MODULE ACTION --help` explain modules and "
 		"actions.\n\n"
 		"Called by the name phantom-api the program always prints JSON, ignores arguments "
@@ -79,17 +80,20 @@ const struct opt_program serve_program = {
 	.usage = "[OPTION ...]",
 	.opts = serve_opts,
 	.description =
-		"Called as `qanat serve`.  It starts qanat-gateway(8), makes a first client when "
-		"there is none, prints the endpoint and the QR code of that client, and stays in "
-		"the foreground until SIGINT, SIGTERM or SIGHUP.  Then the gateway is stopped, "
-		"which removes its interface, routes and firewall table.\n\n"
+		"Called as `qanat serve`.\n"
+		"It starts qanat-gateway(8), makes a first client when there is none, prints the "
+		"endpoint and the QR code of that client, and stays in the foreground until "
+		"SIGINT, SIGTERM or SIGHUP.\n"
+		"Then the gateway is stopped, which removes its interface, routes and firewall "
+		"table.\n\n"
 		"A gateway that crashes is started again, after a pause that grows from half a "
 		"second to thirty; after ten crashes in a row without serving for a minute "
-		"qanat serve gives up.  The exit status is the gateway's.\n\n"
+		"qanat serve gives up.\n"
+		"The exit status is the gateway's.\n\n"
 		"The options --port, --network, --network6, --endpoint, --interface and --dns are "
 		"handed to the gateway, see qanat-gateway(8).\n\n"
-		"The QR code holds the private key of the client.  It is not drawn when the output "
-		"goes to the system's journal.",
+		"The QR code holds the private key of the client.\n"
+		"It is not drawn when the output goes to the system's journal.",
 };
 
 enum err_code cli_options_parse(struct cli_options *out, int *argc, char **argv, struct err *e)
