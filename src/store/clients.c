@@ -149,7 +149,7 @@ enum err_code store_client_by_name(struct store *s, struct str name, struct clie
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "SELECT " CLIENT_COLUMNS " FROM clients WHERE name = ?1");
-	struct buf shown = { .limit = 256 };
+	char shown[128];
 	bool row = false;
 	enum err_code rc;
 
@@ -159,10 +159,18 @@ enum err_code store_client_by_name(struct store *s, struct str name, struct clie
 		return rc;
 	if (row)
 		return client_read(s, &st, true, out, e);
-	buf_escaped(&shown, name); /* a name from a stranger, of any length */
-	rc = err_set(e, ERR_NOT_FOUND, "there is no client named %s", buf_view(&shown).p);
-	buf_done(&shown);
-	return rc;
+	text_escaped(shown, sizeof shown, name); /* a stranger's, of any length */
+	return err_set(e, ERR_NOT_FOUND, "there is no client named \"%s\"", shown);
+}
+
+enum err_code store_client_key_known(struct store *s, const struct public_key *k, bool *known,
+				     struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "SELECT 1 FROM clients WHERE public_key = ?1");
+
+	db_bind_blob(&st, 1, k->b, KEY_LEN);
+	return db_step(&st, known, e);
 }
 
 /* instr and lower are byte for byte and ASCII only, and know no wildcards. */

@@ -45,7 +45,9 @@ MUST_CHECK enum err_code store_client_remove(struct store *s, int64_t id, struct
 /* With secrets; ERR_NOT_FOUND. */
 MUST_CHECK enum err_code store_client_by_name(struct store *s, struct str name, struct client *out,
 					      struct err *e);
-/* Numeric lowest free host index of `net` in first..last, or ERR_FULL. */
+MUST_CHECK enum err_code store_client_key_known(struct store *s, const struct public_key *k,
+						bool *known, struct err *e);
+/* Numeric lowest free host index of the IPv4 network `net` in first..last, or ERR_FULL. */
 MUST_CHECK enum err_code store_free_index(struct store *s, const struct ip_prefix *net,
 					  uint64_t first, uint64_t last, uint64_t *out,
 					  struct err *e);

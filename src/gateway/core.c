@@ -1,0 +1,285 @@
+#include "gateway/core.h"
+
+#include "base/log.h"
+
+/* ---- peers ---- */
+
+struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowed_ip allowed[2])
+{
+	struct wg_peer_change p = {
+		.public_key = client->public_key,
+		.replace_allowed_ips = true,
+		.has_psk = true,
+		.psk = client->psk,
+		.allowed_ips = allowed,
+		.allowed_ip_count = 1,
+	};
+
+	allowed[0] = (struct wg_allowed_ip){ .prefix = { .addr = client->ip, .len = 32 } };
+	if (client->ip6.family != IP_NONE) {
+		allowed[1] =
+			(struct wg_allowed_ip){ .prefix = { .addr = client->ip6, .len = 128 } };
+		p.allowed_ip_count = 2;
+	}
+	return p;
+}
+
+struct keys {
+	struct public_key *k;
+	size_t n, cap;
+	bool no_memory;
+};
+
+static bool key_collect(void *arg, const struct public_key *k)
+{
+	struct keys *keys = arg;
+
+	if (keys->n == keys->cap) {
+		size_t cap = keys->cap ? keys->cap * 2 : 64;
+		struct public_key *more = reallocarray(keys->k, cap, sizeof *more);
+
+		if (!more) {
+			keys->no_memory = true;
+			return false;
+		}
+		keys->k = more;
+		keys->cap = cap;
+	}
+	keys->k[keys->n++] = *k;
+	return true;
+}
+
+/* Peers that somebody else put into the device. */
+static enum err_code unknown_remove(struct core *c, struct err *e)
+{
+	struct keys keys = { 0 };
+	enum err_code rc = ERR_OK;
+	bool known = true;
+
+	c->host.walk(c->host.ctx, key_collect, &keys);
+	if (keys.no_memory)
+		rc = err_set(e, ERR_NOMEM, "read the peers: out of memory");
+	for (size_t i = 0; rc == ERR_OK && i < keys.n; i++) {
+		struct wg_peer_change gone = { .public_key = keys.k[i], .remove = true };
+
+		rc = store_client_key_known(c->store, &keys.k[i], &known, e);
+		if (rc == ERR_OK && !known)
+			rc = c->host.change_peer(c->host.ctx, &gone, e);
+	}
+	free(keys.k);
+	return rc;
+}
+
+struct restore {
+	struct core *core;
+	enum err_code rc;
+	struct err *e;
+	int64_t n;
+};
+
+static bool peer_restore(void *ctx, const struct client *client)
+{
+	struct restore *r = ctx;
+	struct wg_allowed_ip allowed[2];
+	struct wg_peer_change p;
+
+	if (!client->enabled)
+		return true;
+	p = core_peer_of(client, allowed);
+	r->rc = r->core->host.change_peer(r->core->host.ctx, &p, r->e);
+	wipe(&p, sizeof p);
+	if (r->rc)
+		(void)err_wrap(r->e, "client %s", client->name);
+	r->n++;
+	return r->rc == ERR_OK;
+}
+
+enum err_code core_restore_peers(struct core *c, struct err *e)
+{
+	const struct client_query all = { .limit = UINT64_MAX };
+	struct restore r = { .core = c, .e = e };
+	enum err_code rc = unknown_remove(c, e);
+
+	if (rc == ERR_OK)
+		rc = store_clients(c->store, &all, true, peer_restore, &r, e);
+	if (rc == ERR_OK)
+		rc = r.rc;
+	if (rc == ERR_OK)
+		LOG_NOTE("peers.restored", F_INT("count", r.n));
+	return rc;
+}
+
+bool core_connected(struct core *c, const struct client *client, struct wg_peer_info *info)
+{
+	*info = (struct wg_peer_info){ 0 };
+	if (!c->host.peer(c->host.ctx, &client->public_key, info))
+		return false;
+	wipe(&info->psk, sizeof info->psk);
+	return info->last_handshake_wall_ns != 0 &&
+	       c->host.wall_ns(c->host.ctx) - info->last_handshake_wall_ns < CORE_CONNECTED_NS;
+}
+
+void core_handshake_text(char out[GATEWAY_TEXT_MAX], struct core *c,
+			 const struct wg_peer_info *info)
+{
+	int64_t age = c->host.wall_ns(c->host.ctx) - info->last_handshake_wall_ns;
+
+	if (info->last_handshake_wall_ns == 0)
+		(void)snprintf(out, GATEWAY_TEXT_MAX, "never");
+	else
+		gateway_text_age(out, age / NS_PER_S);
+}
+
+/* ---- requests ---- */
+
+static const struct {
+	const char *module, *name;
+	enum api_code (*run)(struct core *c, json_t *params, json_t **data, struct err *e);
+} actions[] = {
+	{ "core", "add_client", core_add_client },
+	{ "core", "remove_client", core_remove_client },
+	{ "core", "list_clients", core_list_clients },
+	{ "core", "latest_clients", core_latest_clients },
+	{ "core", "export_client", core_export_client },
+	{ "core", "server_status", core_server_status },
+	{ "core", "get_tweak_settings", core_get_tweak_settings },
+	{ "core", "update_tweak_setting", core_update_tweak_setting },
+};
+
+enum api_code core_code_of(enum err_code rc)
+{
+	switch (rc) {
+	case ERR_OK:
+		return API_OK;
+	case ERR_NOMEM:
+		return API_INTERNAL_ERROR;
+	case ERR_EXISTS:
+		return API_CLIENT_EXISTS;
+	case ERR_NOT_FOUND:
+		return API_CLIENT_NOT_FOUND;
+	default:
+		return API_SERVICE_OPERATION_FAILED;
+	}
+}
+
+static json_t *modules_known(void)
+{
+	json_t *list = json_array();
+
+	for (const struct module *m = api_modules; m->name; m++)
+		(void)json_array_append_new(list, json_string(m->name));
+	return json_pack("{s:o}", "available_modules", list);
+}
+
+static json_t *actions_known(struct str module)
+{
+	json_t *list = json_array();
+
+	for (const struct action *a = api_actions; a->module; a++) {
+		if (str_eq(module, str_of(a->module)))
+			(void)json_array_append_new(list, json_string(a->name));
+	}
+	return json_pack("{s:o}", "available_actions", list);
+}
+
+static json_t *not_found(struct core *c, struct str module, struct str action)
+{
+	int64_t now = c->host.wall_ns(c->host.ctx);
+	char shown[64], where[64];
+	struct err e;
+
+	text_escaped(where, sizeof where, module);
+	text_escaped(shown, sizeof shown, action);
+	if (!api_module_known(module)) {
+		(void)err_set(&e, ERR_NOT_FOUND, "there is no module \"%s\"", where);
+		return envelope_failure(module, action, now, API_MODULE_NOT_FOUND, e.msg,
+					modules_known());
+	}
+	(void)err_set(&e, ERR_NOT_FOUND, "module %s has no action \"%s\"", where, shown);
+	return envelope_failure(module, action, now, API_ACTION_NOT_FOUND, e.msg,
+				actions_known(module));
+}
+
+/* Failures of ours, not of the request, are somebody's work: they are logged. */
+static bool is_our_failure(enum api_code code)
+{
+	return code == API_INTERNAL_ERROR || code == API_SERVICE_OPERATION_FAILED ||
+	       code == API_NETWORK_ERROR || code == API_CONFIG_ERROR;
+}
+
+static json_t *failure(struct core *c, struct str module, struct str action, enum api_code code,
+		       const struct err *e)
+{
+	const char *message = e->msg;
+
+	if (is_our_failure(code))
+		LOG_ERR("request.failed", F_VIEW("module", module), F_VIEW("action", action),
+			F_STR("code", api_code_name(code)), F_ERR(e));
+	if (code == API_INTERNAL_ERROR) /* details 1.1 */
+		message = "An unexpected error occurred";
+	return envelope_failure(module, action, c->host.wall_ns(c->host.ctx), code, message, NULL);
+}
+
+json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params)
+{
+	const struct action *a = api_action_find(module, action);
+	enum api_code code = API_INTERNAL_ERROR;
+	struct err e = { 0 };
+	json_t *data = NULL;
+
+	if (!a)
+		return not_found(c, module, action);
+	if (api_params_check(a, params, &code, &e))
+		return failure(c, module, action, code, &e);
+	(void)err_set(&e, ERR_UNSUPPORTED, "%s %s is not built in", a->module, a->name);
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+		if (strcmp(actions[i].module, a->module) == 0 &&
+		    strcmp(actions[i].name, a->name) == 0) {
+			code = actions[i].run(c, params, &data, &e);
+			break;
+		}
+	}
+	if (code == API_OK)
+		return envelope_success(module, action, c->host.wall_ns(c->host.ctx), data);
+	json_decref(data);
+	return failure(c, module, action, code, &e);
+}
+
+/* The text ends up in a buf, byte by byte wiped there; jansson's own pieces are wiped by the
+ * allocator that main gives it. */
+static int dump_piece(const char *piece, size_t n, void *ctx)
+{
+	struct buf *out = ctx;
+
+	buf_add(out, piece, n);
+	return buf_ok(out) ? 0 : -1;
+}
+
+/* Takes over `answer`. */
+static bool line_write(struct buf *out, json_t *answer)
+{
+	bool ok = answer && json_dump_callback(answer, dump_piece, out, JSON_COMPACT) == 0;
+
+	buf_char(out, '\n');
+	json_decref(answer);
+	return ok && buf_ok(out);
+}
+
+bool core_refuse_line(int64_t wall_ns, const char *why, struct buf *out)
+{
+	return line_write(out, envelope_failure(STR(""), STR(""), wall_ns, API_VALIDATION_ERROR,
+						why, NULL));
+}
+
+bool core_answer_line(struct core *c, struct str line, struct buf *out)
+{
+	struct control_request r = { 0 };
+	struct err e = { 0 };
+	bool ok;
+
+	if (control_request_parse(&r, line, &e))
+		return core_refuse_line(c->host.wall_ns(c->host.ctx), e.msg, out);
+	ok = line_write(out, core_dispatch(c, r.module, r.action, r.params));
+	control_request_done(&r);
+	return ok;
+}

@@ -1,0 +1,81 @@
+/* core.h - the module "core": clients, status and tweaks of one gateway.
+ *
+ * Names, fields and their order: reference 000, details 1.2; what is ours beyond it is in
+ * docs/protocols/control.md.  A change spans store and device: it is inserted, made live, then
+ * committed, and whatever fails takes back what went before, so that an answer of success means
+ * both and an error means neither.  One thread.
+ */
+#ifndef QANAT_GATEWAY_CORE_H
+#define QANAT_GATEWAY_CORE_H
+
+#include "api/control.h"
+#include "dataplane/dataplane.h"
+#include "gateway/settings.h"
+#include "gateway/texts.h"
+
+/* What core asks of the running gateway; tests put something simpler in its place. */
+struct core_host {
+	void *ctx;
+	enum err_code (*change_peer)(void *ctx, const struct wg_peer_change *c, struct err *e);
+	/* False when there is no such peer. */
+	bool (*peer)(void *ctx, const struct public_key *k, struct wg_peer_info *out);
+	void (*status)(void *ctx, struct dataplane_status *out);
+	/* Calls fn(arg, key) for each live peer until it returns false; fn changes no peer. */
+	void (*walk)(void *ctx, bool (*fn)(void *arg, const struct public_key *k), void *arg);
+	/* Makes the host's network as it should be, again. */
+	enum err_code (*apply)(void *ctx, struct err *e);
+	bool (*firewall_active)(void *ctx);
+	/* The source address of the default route; ERR_NOT_FOUND. */
+	enum err_code (*default_source)(void *ctx, struct ip_addr *out, struct err *e);
+	int64_t (*wall_ns)(void *ctx);
+};
+
+struct core {
+	struct store *store; /* borrowed */
+	struct settings settings;
+	struct public_key server_key;
+	const char *state_dir; /* borrowed */
+	int64_t started_ns; /* wall clock */
+	struct core_host host;
+};
+
+/* Makes the live peers those of the store: unknown ones go, all others are set again.  Sessions
+ * go on.  At start, and after add_client when restart_service_after_client_creation is on. */
+MUST_CHECK enum err_code core_restore_peers(struct core *c, struct err *e);
+
+/* Answers one request: the envelope, or NULL without memory. */
+json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params);
+/* The same from a line of JSON to a line of JSON with its newline; false without memory. */
+MUST_CHECK bool core_answer_line(struct core *c, struct str line, struct buf *out);
+
+/* A failure that belongs to no request, as a line: VALIDATION_ERROR with `why`. */
+MUST_CHECK bool core_refuse_line(int64_t wall_ns, const char *why, struct buf *out);
+
+/* ---- the actions; `params` is checked and complete.  They set *data (a new reference) or fill
+ * `e`, which says nothing of secrets. ---- */
+enum api_code core_add_client(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_remove_client(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_list_clients(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_latest_clients(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_export_client(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_server_status(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_get_tweak_settings(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_update_tweak_setting(struct core *c, json_t *params, json_t **data,
+					struct err *e);
+
+/* ---- what the files of the module share ---- */
+
+/* A client is connected when its last handshake is younger (details 6: 180 s everywhere). */
+#define CORE_CONNECTED_NS (180 * NS_PER_S)
+/* What the live device knows of a client, *info zeroed when it has no such peer; true when the
+ * client is connected. */
+bool core_connected(struct core *c, const struct client *client, struct wg_peer_info *info);
+/* Text of the time since the peer's last handshake, "never" without one. */
+void core_handshake_text(char out[GATEWAY_TEXT_MAX], struct core *c,
+			 const struct wg_peer_info *info);
+/* The code of a failure of the store or the device. */
+enum api_code core_code_of(enum err_code rc);
+/* The peer of a client; `allowed` is kept by the caller for as long as the change. */
+struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowed_ip allowed[2]);
+
+#endif

@@ -1,0 +1,412 @@
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "device/uapi_server.h"
+#include "gateway/control_server.h"
+#include "gateway/core.h"
+#include "gateway/ready.h"
+#include "gateway/rights.h"
+#include "net/net.h"
+
+#define JOURNAL_FILE "net.journal"
+#define SERVER_KEY "server/private_key"
+#define FORWARD6 "/proc/sys/net/ipv6/conf/all/forwarding"
+
+struct gateway {
+	const struct options *options;
+	struct loop *loop;
+	struct store *store;
+	struct net *net;
+	struct net_want want;
+	bool net_touched; /* there may be something to undo */
+	struct dataplane *dp;
+	struct loop_fd gone;
+	struct uapi_server *uapi;
+	struct control_server *control;
+	struct core core;
+	struct err failure; /* why gateway_run ended by itself */
+};
+
+/* ---- what core asks for ---- */
+
+static enum err_code host_change_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return dataplane_change_peer(g->dp, c, e);
+}
+
+static bool host_peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
+{
+	const struct gateway *g = ctx;
+	uint64_t verdicts[WG_VERDICTS];
+
+	return dataplane_peer(g->dp, k, out, verdicts);
+}
+
+static void host_status(void *ctx, struct dataplane_status *out)
+{
+	const struct gateway *g = ctx;
+
+	dataplane_status(g->dp, out);
+}
+
+struct walk {
+	bool (*fn)(void *arg, const struct public_key *k);
+	void *arg;
+};
+
+static bool walk_peer(void *ctx, const struct wg_peer *p)
+{
+	const struct walk *w = ctx;
+
+	return w->fn(w->arg, wg_peer_key(p));
+}
+
+static void host_walk(void *ctx, bool (*fn)(void *arg, const struct public_key *k), void *arg)
+{
+	const struct gateway *g = ctx;
+	struct walk w = { fn, arg };
+
+	dataplane_walk(g->dp, walk_peer, &w);
+}
+
+static enum err_code host_apply(void *ctx, struct err *e)
+{
+	struct gateway *g = ctx;
+
+	return net_apply(g->net, &g->want, e);
+}
+
+static bool host_firewall_active(void *ctx)
+{
+	const struct gateway *g = ctx;
+
+	return net_firewall_active(g->net, g->core.settings.ifname);
+}
+
+/* IPv4 first, as the reference's server.ip; a host without it serves by IPv6. */
+static enum err_code host_default_source(void *ctx, struct ip_addr *out, struct err *e)
+{
+	const struct gateway *g = ctx;
+	char ifname[16];
+	enum err_code rc = net_default_route(g->net, IP_V4, out, ifname, e);
+
+	if (rc == ERR_NOT_FOUND)
+		rc = net_default_route(g->net, IP_V6, out, ifname, e);
+	return rc;
+}
+
+static int64_t host_wall_ns(void *ctx)
+{
+	(void)ctx;
+	return clock_real_ns();
+}
+
+/* ---- the control socket ---- */
+
+static bool control_answer(void *ctx, struct str line, struct buf *out)
+{
+	struct gateway *g = ctx;
+
+	return core_answer_line(&g->core, line, out);
+}
+
+static bool control_refuse(void *ctx, const char *why, struct buf *out)
+{
+	(void)ctx;
+	return core_refuse_line(clock_real_ns(), why, out);
+}
+
+/* ---- starting ---- */
+
+static void signal_stop(void *ctx, int signo)
+{
+	struct gateway *g = ctx;
+
+	LOG_NOTE("gateway.signal", F_INT("signal", signo));
+	loop_stop(g->loop);
+}
+
+static enum err_code loop_start(struct gateway *g, struct err *e)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	enum err_code rc = loop_new(&g->loop, e);
+
+	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(signals); i++)
+		rc = loop_signal(g->loop, signals[i], signal_stop, g, e);
+	return rc;
+}
+
+/* The server's key is made once and kept sealed. */
+static enum err_code server_key(struct gateway *g, struct secret_key *out, struct err *e)
+{
+	enum err_code rc = store_secret(g->store, SERVER_KEY, out->b, sizeof out->b, e);
+
+	if (rc == ERR_NOT_FOUND) {
+		secret_key_generate(out);
+		rc = store_set_secret(g->store, SERVER_KEY, out->b, sizeof out->b, e);
+	}
+	if (rc == ERR_OK)
+		public_key_of(&g->core.server_key, out);
+	return rc;
+}
+
+/* A host without IPv6 carries IPv4 alone; clients keep their IPv6 addresses for better days. */
+static bool host_has_ipv6(void)
+{
+	return access(FORWARD6, F_OK) == 0;
+}
+
+static void want_add(struct net_want *w, const struct ip_prefix *network)
+{
+	w->addresses[w->address_count++] = settings_server_address(network);
+	w->masquerade[w->masquerade_count++] = *network;
+}
+
+static void want_fill(struct gateway *g)
+{
+	const struct settings *s = &g->core.settings;
+
+	g->want = (struct net_want){
+		.ifname = s->ifname,
+		.mtu = s->mtu,
+		.up = true,
+		.forward_v4 = true,
+	};
+	want_add(&g->want, &s->network);
+	if (s->network6.addr.family == IP_NONE)
+		return;
+	if (!host_has_ipv6()) {
+		LOG_WARNING("net.no_ipv6", F_STR("why", "this kernel has IPv6 turned off"));
+		return;
+	}
+	g->want.forward_v6 = true;
+	want_add(&g->want, &s->network6);
+}
+
+/* A network that the host is already in would cut the host off from it.  With clients in it, it
+ * is too late to say no. */
+static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p, struct err *e)
+{
+	char text[PREFIX_TEXT_MAX], ifname[16];
+	uint64_t total, enabled;
+	bool overlaps = false;
+	enum err_code rc = net_overlap(g->net, p, g->core.settings.ifname, &overlaps, ifname, e);
+
+	if (rc || !overlaps)
+		return rc;
+	rc = store_client_count(g->store, STR(""), &total, &enabled, e);
+	if (rc)
+		return rc;
+	ip_prefix_format(text, p);
+	if (total > 0) {
+		LOG_WARNING("net.overlap", F_STR("network", text), F_STR("interface", ifname));
+		return ERR_OK;
+	}
+	return err_set(e, ERR_IN_USE,
+		       "network %s overlaps with an address of interface %s; choose another with "
+		       "--network%s",
+		       text, ifname, p->addr.family == IP_V6 ? "6" : "");
+}
+
+static enum err_code net_start(struct gateway *g, struct err *e)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/%s", g->options->state_dir, JOURNAL_FILE);
+	enum err_code rc;
+
+	if (n < 0 || (size_t)n >= sizeof path)
+		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
+	rc = net_open(&g->net, path, e);
+	for (size_t i = 0; rc == ERR_OK && i < g->want.masquerade_count; i++)
+		rc = overlap_check(g, &g->want.masquerade[i], e);
+	return rc;
+}
+
+static void interface_gone(struct loop_fd *w, uint32_t events)
+{
+	struct gateway *g = CONTAINER_OF(w, struct gateway, gone);
+
+	(void)events;
+	(void)err_set(&g->failure, ERR_CLOSED, "interface %s has gone", g->core.settings.ifname);
+	loop_fd_remove(w);
+	loop_stop(g->loop);
+}
+
+static enum err_code device_start(struct gateway *g, const struct secret_key *k, struct err *e)
+{
+	const struct settings *s = &g->core.settings;
+	const struct dataplane_config c = {
+		.ifname = s->ifname,
+		.tun_fd = -1,
+		.listen_port = s->port,
+		.port_required = true,
+		.mtu = s->mtu,
+		.workers = g->options->workers,
+		.offloads = g->options->no_offload ? 0 : OFFLOAD_ALL,
+	};
+	enum err_code rc = dataplane_open(&g->dp, &c, e);
+
+	if (rc)
+		return rc;
+	rc = dataplane_set_private_key(g->dp, k, e);
+	if (rc)
+		return rc;
+	g->gone = (struct loop_fd){
+		.fd = dataplane_gone_fd(g->dp),
+		.events = LOOP_READ,
+		.ready = interface_gone,
+	};
+	return loop_fd_add(g->loop, &g->gone, e);
+}
+
+/* wg(8) loses sight of the interface, but its clients do not: no reason to stop. */
+static void uapi_gone(void *ctx)
+{
+	const struct gateway *g = ctx;
+
+	LOG_WARNING("uapi.socket_removed", F_STR("interface", g->core.settings.ifname));
+}
+
+static enum err_code sockets_start(struct gateway *g, struct err *e)
+{
+	const struct control_handler h = {
+		.ctx = g,
+		.answer = control_answer,
+		.refuse = control_refuse,
+	};
+	enum err_code rc = uapi_server_open(&g->uapi, g->loop, g->dp, g->core.settings.ifname, -1,
+					    uapi_gone, g, e);
+
+	if (rc)
+		return rc;
+	return control_server_open(&g->control, g->loop, g->options->socket, &h, e);
+}
+
+static enum err_code settings_start(struct gateway *g, struct secret_key *k, struct err *e)
+{
+	enum err_code rc = store_open(&g->store, g->options->state_dir, e);
+
+	g->core = (struct core){
+		.store = g->store,
+		.state_dir = g->options->state_dir,
+		.started_ns = clock_real_ns(),
+		.host = {
+			.ctx = g,
+			.change_peer = host_change_peer,
+			.peer = host_peer,
+			.status = host_status,
+			.walk = host_walk,
+			.apply = host_apply,
+			.firewall_active = host_firewall_active,
+			.default_source = host_default_source,
+			.wall_ns = host_wall_ns,
+		},
+	};
+	if (rc == ERR_OK)
+		rc = settings_load(&g->core.settings, g->store, &g->options->given, e);
+	if (rc == ERR_OK)
+		rc = server_key(g, k, e);
+	return rc;
+}
+
+static void say_ready(const struct gateway *g)
+{
+	const struct settings *s = &g->core.settings;
+	struct dataplane_status d;
+	struct err e;
+
+	dataplane_status(g->dp, &d);
+	LOG_NOTE("gateway.ready", F_STR("interface", s->ifname), F_INT("port", d.listen_port),
+		 F_INT("clients", d.peer_count), F_INT("workers", d.workers),
+		 F_STR("control", g->options->socket));
+	if (ready_notify("READY=1", &e))
+		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
+	if (g->options->ready_fd && ready_write((int)g->options->ready_fd, &e))
+		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
+}
+
+static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct err *e)
+{
+	enum err_code rc = rights_check(e);
+
+	if (rc == ERR_OK)
+		rc = loop_start(g, e); /* blocks the signals before threads start */
+	if (rc == ERR_OK)
+		rc = settings_start(g, k, e);
+	if (rc)
+		return rc;
+	want_fill(g);
+	rc = net_start(g, e);
+	if (rc == ERR_OK)
+		rc = device_start(g, k, e);
+	if (rc == ERR_OK)
+		rc = core_restore_peers(&g->core, e);
+	if (rc)
+		return rc;
+	g->net_touched = true;
+	rc = host_apply(g, e);
+	if (rc == ERR_OK)
+		rc = sockets_start(g, e);
+	return rc;
+}
+
+enum err_code gateway_start(struct gateway **out, const struct options *o, struct err *e)
+{
+	struct gateway *g = calloc(1, sizeof *g);
+	struct secret_key k = { 0 };
+	struct err undo = { 0 };
+	enum err_code rc;
+
+	if (!g)
+		return err_set(e, ERR_NOMEM, "out of memory");
+	g->options = o;
+	g->gone.fd = -1;
+	rc = start_steps(g, &k, e);
+	wipe(&k, sizeof k);
+	if (rc) {
+		if (gateway_stop(g, &undo))
+			LOG_ERR("net.undo_failed", F_ERR(&undo));
+		return rc;
+	}
+	say_ready(g);
+	*out = g;
+	return ERR_OK;
+}
+
+enum err_code gateway_run(struct gateway *g, struct err *e)
+{
+	enum err_code rc = loop_run(g->loop, e);
+
+	if (rc == ERR_OK && g->failure.code)
+		rc = err_set(e, g->failure.code, "%s", g->failure.msg);
+	return rc;
+}
+
+enum err_code gateway_stop(struct gateway *g, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	if (!g)
+		return ERR_OK;
+	(void)!ready_notify("STOPPING=1", NULL); /* nobody is listening: nothing to do about it */
+	control_server_close(g->control);
+	uapi_server_close(g->uapi);
+	if (g->net_touched)
+		rc = net_undo(g->net, e);
+	if (g->gone.loop)
+		loop_fd_remove(&g->gone);
+	dataplane_close(g->dp);
+	net_close(g->net);
+	store_close(g->store);
+	loop_free(g->loop);
+	free(g);
+	return rc;
+}

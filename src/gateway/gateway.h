@@ -1,0 +1,22 @@
+/* gateway.h - the running gateway: what is started in which order, and how it is taken down.
+ *
+ * store, settings, host network, device, peers, UAPI socket, control socket; down in reverse.  All
+ * of it lives in the thread that calls; the device has threads of its own.
+ */
+#ifndef QANAT_GATEWAY_GATEWAY_H
+#define QANAT_GATEWAY_GATEWAY_H
+
+#include "gateway/options.h"
+
+struct gateway;
+
+/* Everything up, ready to serve; on failure everything is down again. */
+MUST_CHECK enum err_code gateway_start(struct gateway **out, const struct options *o,
+				       struct err *e);
+/* Serves until a signal (ERR_OK) or until the interface is gone. */
+MUST_CHECK enum err_code gateway_run(struct gateway *g, struct err *e);
+/* Takes all down; the host is as it was before.  An error says what could not be put back.
+ * Takes NULL. */
+enum err_code gateway_stop(struct gateway *g, struct err *e);
+
+#endif

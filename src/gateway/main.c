@@ -1,0 +1,108 @@
+/* main.c - program qanat-gateway. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/gateway.h"
+
+#define EXIT_USAGE 2
+
+/* Answers hold private keys: nothing that jansson frees stays readable. */
+static void free_wiped(void *p)
+{
+	if (p)
+		wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+static int print_done(struct buf *out)
+{
+	bool ok = buf_ok(out) && fwrite(out->p, 1, out->n, stdout) == out->n && fflush(stdout) == 0;
+
+	buf_done(out);
+	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* --help, --version and --man; -1 when none was asked for. */
+static int show(const struct options *o)
+{
+	struct buf out = { 0 };
+
+	if (o->help)
+		opt_help(&gateway_program, &out);
+	else if (o->man)
+		opt_man(&gateway_program, &out);
+	else if (o->version)
+		buf_z(&out, "qanat-gateway " QANAT_VERSION "\n");
+	else
+		return -1;
+	return print_done(&out);
+}
+
+/* Descriptors 0 to 2 must be something: a socket there would be written to by a stray message.
+ * Files are for the owner alone, and a core file would hold keys. */
+static void process_prepare(void)
+{
+	const struct rlimit none = { 0 };
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		(void)close(fd);
+	(void)umask(077);
+	(void)setrlimit(RLIMIT_CORE, &none); /* lowering cannot fail */
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int serve(const struct options *o)
+{
+	struct gateway *g = NULL;
+	struct err e = { 0 }, undo = { 0 };
+	enum err_code rc = gateway_start(&g, o, &e);
+
+	if (rc) {
+		LOG_ERR("gateway.start_failed", F_ERR(&e));
+		return EXIT_FAILURE;
+	}
+	rc = gateway_run(g, &e);
+	if (rc)
+		LOG_ERR("gateway.failed", F_ERR(&e));
+	if (gateway_stop(g, &undo)) {
+		LOG_ERR("net.undo_failed", F_ERR(&undo));
+		rc = undo.code;
+	}
+	if (rc)
+		return EXIT_FAILURE;
+	LOG_NOTE("gateway.stopped");
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct err e = { 0 };
+	int shown;
+
+	process_prepare();
+	json_set_alloc_funcs(malloc, free_wiped);
+	if (options_parse(&o, argc, argv, &e)) {
+		(void)fprintf(stderr, "qanat-gateway: %s\n", e.msg);
+		return EXIT_USAGE;
+	}
+	shown = show(&o);
+	if (shown >= 0)
+		return shown;
+	if (!crypto_init()) {
+		LOG_ERR("gateway.start_failed", F_STR("why", "the crypto libraries do not work"));
+		return EXIT_FAILURE;
+	}
+	return serve(&o);
+}

@@ -1,0 +1,226 @@
+#include "gateway/options.h"
+
+#include "api/control.h"
+#include "base/log.h"
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct opt opts[] = {
+	{ .name = "state",
+	  .type = OPT_TEXT,
+	  .offset = AT(state_dir),
+	  .min = 1,
+	  .max = 3000,
+	  .fallback = "/var/lib/qanat",
+	  .metavar = "DIR",
+	  .help = "directory of database and keys; made if missing" },
+	{ .name = "socket",
+	  .type = OPT_TEXT,
+	  .offset = AT(socket),
+	  .min = 1,
+	  .max = 107,
+	  .fallback = CONTROL_SOCKET,
+	  .env = CONTROL_SOCKET_ENV,
+	  .metavar = "PATH",
+	  .help = "control socket for qanat" },
+	{ .name = "ready-fd",
+	  .type = OPT_U32,
+	  .offset = AT(ready_fd),
+	  .min = 3,
+	  .max = 1023,
+	  .metavar = "N",
+	  .help = "write \"ready\" to this descriptor when clients can connect" },
+	{ .name = "interface",
+	  .type = OPT_TEXT,
+	  .offset = AT(interface),
+	  .min = 1,
+	  .max = 15,
+	  .metavar = "NAME",
+	  .help = "tunnel interface (kept; at first wg_main)",
+	  .group = "Settings, kept in the state directory" },
+	{ .name = "port",
+	  .type = OPT_U32,
+	  .offset = AT(port),
+	  .min = 1,
+	  .max = 65535,
+	  .metavar = "PORT",
+	  .help = "UDP port (kept; at first 51820)" },
+	{ .name = "network",
+	  .type = OPT_TEXT,
+	  .offset = AT(network),
+	  .min = 1,
+	  .max = 64,
+	  .metavar = "PREFIX",
+	  .help = "IPv4 network of the clients (kept; at first 10.8.0.0/24)" },
+	{ .name = "network6",
+	  .type = OPT_TEXT,
+	  .offset = AT(network6),
+	  .min = 1,
+	  .max = 64,
+	  .metavar = "PREFIX",
+	  .help = "IPv6 network, \"auto\" or \"none\" (kept; at first a random ULA /64)" },
+	{ .name = "endpoint",
+	  .type = OPT_TEXT,
+	  .offset = AT(endpoint),
+	  .min = 1,
+	  .max = 300,
+	  .metavar = "HOST[:PORT]",
+	  .help = "where clients reach this gateway (kept; at first \"auto\": the default route's "
+		  "source address)" },
+	{ .name = "dns",
+	  .type = OPT_TEXT,
+	  .offset = AT(dns),
+	  .min = 1,
+	  .max = 100,
+	  .metavar = "IP[,IP]",
+	  .help = "DNS servers for clients (kept; at first 8.8.8.8,1.1.1.1)" },
+	{ .name = "mtu",
+	  .type = OPT_U32,
+	  .offset = AT(mtu),
+	  .min = 576,
+	  .max = 65535,
+	  .metavar = "BYTES",
+	  .help = "MTU of the tunnel (kept; at first 1420)" },
+	{ .name = "workers",
+	  .type = OPT_U32,
+	  .offset = AT(workers),
+	  .min = 1,
+	  .max = 64,
+	  .metavar = "N",
+	  .help = "packet threads (default: what the machine suggests)",
+	  .group = "Packets" },
+	{ .name = "no-offload",
+	  .type = OPT_FLAG,
+	  .offset = AT(no_offload),
+	  .help = "do not use segmentation offloads of TUN and UDP" },
+	{ .name = "log-level",
+	  .type = OPT_TEXT,
+	  .offset = AT(log_level),
+	  .min = 1,
+	  .max = 16,
+	  .fallback = "info",
+	  .env = "LOG_LEVEL",
+	  .metavar = "LEVEL",
+	  .help = "silent, error, warn, info or debug",
+	  .group = "Other" },
+	{ .name = "log-json",
+	  .type = OPT_FLAG,
+	  .offset = AT(log_json),
+	  .help = "log one JSON object a line" },
+	{ .name = "help",
+	  .letter = 'h',
+	  .type = OPT_FLAG,
+	  .offset = AT(help),
+	  .help = "show this" },
+	{ .name = "version", .type = OPT_FLAG, .offset = AT(version), .help = "show the version" },
+	{ .name = "man",
+	  .type = OPT_FLAG,
+	  .offset = AT(man),
+	  .help = "write the manual page in mdoc" },
+	{ 0 },
+};
+
+const struct opt_program gateway_program = {
+	.name = "qanat-gateway",
+	.section = 8,
+	.summary = "a WireGuard VPN gateway",
+	.usage = "[OPTION ...]",
+	.opts = opts,
+	.description =
+		"Runs a WireGuard gateway in the foreground: a tunnel interface in user space, the "
+		"host's addresses, forwarding and masquerade that clients need to reach the "
+		"internet, and a store of clients that survives restarts.  Clients are added and "
+		"removed with qanat(1) through the control socket; wg(8) shows the interface.\n"
+		"\n"
+		"The first start stores the settings given and makes the server's key.  Later "
+		"starts "
+		"use what is stored; a setting given again replaces the stored one, except that "
+		"the "
+		"networks stay as long as there are clients.\n"
+		"\n"
+		"SIGTERM, SIGINT and SIGHUP stop it.  It then leaves no interface, route, rule or "
+		"table behind.  What a crash leaves behind is put back at the next start.",
+	.extra =
+		"FILES\n"
+		"  gateway.db in the state directory holds clients and settings; private and "
+		"preshared keys in it are sealed with the file key beside it.  Back up both, apart "
+		"from each other.  net.journal lists what was changed on the host.\n"
+		"\n"
+		"ENVIRONMENT\n"
+		"  NOTIFY_SOCKET: told READY=1 and STOPPING=1 as systemd(1) expects.\n"
+		"\n"
+		"EXIT STATUS\n"
+		"  0 after a signal; 1 when it could not start or had to stop; 2 for a wrong "
+		"option.\n",
+};
+
+/* "PRIMARY[,SECONDARY]"; one alone means that there is no other. */
+static void dns_split(struct options *o)
+{
+	struct str rest = str_of(o->dns), first;
+
+	if (!o->dns || !str_cut(&rest, ',', &first))
+		return;
+	o->given.v[SETTING_DNS_PRIMARY] = str_trim(first);
+	rest = str_trim(rest);
+	o->given.v[SETTING_DNS_SECONDARY] = rest.n ? rest : STR("none");
+}
+
+static void number_given(struct options *o, enum setting which, char text[12], uint32_t n)
+{
+	if (!n)
+		return;
+	(void)snprintf(text, 12, "%u", n);
+	o->given.v[which] = str_of(text);
+}
+
+static void given_fill(struct options *o)
+{
+	o->given.v[SETTING_INTERFACE] = str_of(o->interface);
+	o->given.v[SETTING_NETWORK] = str_of(o->network);
+	o->given.v[SETTING_NETWORK6] = str_of(o->network6);
+	o->given.v[SETTING_ENDPOINT] = str_of(o->endpoint);
+	number_given(o, SETTING_PORT, o->port_text, o->port);
+	number_given(o, SETTING_MTU, o->mtu_text, o->mtu);
+	dns_split(o);
+}
+
+/* Values are checked here too, so that a wrong one is found before anything is touched. */
+static enum err_code given_check(const struct options *o, struct err *e)
+{
+	struct settings s = { 0 };
+	enum err_code rc = ERR_OK;
+
+	for (int i = 0; rc == ERR_OK && i < SETTINGS; i++) {
+		if (o->given.v[i].p)
+			rc = settings_parse(&s, (enum setting)i, o->given.v[i], e);
+	}
+	return rc;
+}
+
+enum err_code options_parse(struct options *o, int argc, char **argv, struct err *e)
+{
+	enum log_level level;
+	enum err_code rc;
+	char shown[64];
+
+	*o = (struct options){ 0 };
+	rc = opt_parse(&gateway_program, o, &argc, argv, false, e);
+	if (rc)
+		return rc;
+	if (argc > 1) {
+		text_escaped(shown, sizeof shown, str_of(argv[1]));
+		return err_set(e, ERR_INVALID,
+			       "qanat-gateway takes no argument, but \"%s\" was given", shown);
+	}
+	if (!log_level_parse(str_of(o->log_level), &level)) {
+		text_escaped(shown, sizeof shown, str_of(o->log_level));
+		return err_set(e, ERR_INVALID,
+			       "--log-level \"%s\" is none of silent, error, warn, info, debug",
+			       shown);
+	}
+	log_set_level(level);
+	log_json(o->log_json);
+	given_fill(o);
+	return given_check(o, e);
+}

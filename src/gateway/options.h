@@ -1,0 +1,30 @@
+/* options.h - the command line of qanat-gateway: one table for parser, help and manual.
+ */
+#ifndef QANAT_GATEWAY_OPTIONS_H
+#define QANAT_GATEWAY_OPTIONS_H
+
+#include "base/opt.h"
+#include "gateway/settings.h"
+
+struct options {
+	const char *state_dir;
+	const char *socket;
+	const char *interface, *network, *network6, *endpoint, *dns; /* NULL: as stored */
+	uint32_t port, mtu; /* 0: as stored */
+	uint32_t workers;
+	bool no_offload;
+	bool log_json;
+	const char *log_level;
+	uint32_t ready_fd; /* 0: none */
+	bool help, version, man;
+
+	struct settings_given given; /* the stored ones, as texts */
+	char port_text[12], mtu_text[12];
+};
+
+extern const struct opt_program gateway_program;
+
+/* Reads the command line.  On success o->given is filled; `o` must stay where it is. */
+MUST_CHECK enum err_code options_parse(struct options *o, int argc, char **argv, struct err *e);
+
+#endif
