@@ -217,7 +217,7 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	room = b->cap - b->n;
 	va_copy(again, ap);
 	n = vsnprintf(b->p + b->n, room, fmt, ap);
-	if (n < 0 || ((size_t)n >= room && !reserve(b, (size_t)n))) {
+	if (n < 0 || !reserve(b, (size_t)n)) { /* room may be larger than the limit allows */
 		b->full = true;
 		b->p[b->n] = 0;
 	} else {
