@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "store/inside.h"
 
 #define SEALED_KEY_LEN (KEY_LEN + SEAL_OVERHEAD)
@@ -64,6 +65,8 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 	rc = db_row_ok(st, e);
 	if (rc)
 		return rc;
+	if (FAULT("store.read"))
+		return err_set(e, ERR_IO, "failure injected at store.read");
 	if (!str_copy(c->name, sizeof c->name, name) || ip < 1 || ip > UINT32_MAX)
 		return err_set(e, ERR_CORRUPT, "client number %" PRId64 " of the store is damaged",
 			       c->id);

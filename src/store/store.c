@@ -241,6 +241,8 @@ enum err_code store_commit(struct store *s, struct err *e)
 
 void store_rollback(struct store *s)
 {
+	if (!s)
+		return;
 	s->full_to = s->full_from;
 	db_rollback(s->db);
 }

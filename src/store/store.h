@@ -33,7 +33,8 @@ MUST_CHECK enum err_code store_set_secret(struct store *s, const char *name, con
 					  size_t n, struct err *e);
 
 /* ---- transactions: a change that spans store and device ---- */
-/* Between begin and commit nothing is durable; rollback (also implied by close) forgets it. */
+/* Between begin and commit nothing is durable; rollback (also implied by close) forgets it,
+ * and takes NULL. */
 MUST_CHECK enum err_code store_begin(struct store *s, struct err *e);
 MUST_CHECK enum err_code store_commit(struct store *s, struct err *e);
 void store_rollback(struct store *s);
