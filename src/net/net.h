@@ -5,8 +5,12 @@
  * puts it back.  Netlink for addresses, routes, links; /proc/sys for forwarding; one `nft -f -`
  * transaction (argv, a pipe, no shell) for the table.  Nobody else's rules are touched.
  *
- * What was changed is also written to a journal file, so that after a crash the next start (or a
- * stop) knows what to put back.
+ * What is about to be changed is first written to a journal file, so that after a crash the next
+ * start (or a stop) knows what to put back.  A value that somebody else has changed since is left
+ * alone.  Changes do not outlive a boot or a network namespace, and neither does the journal.
+ *
+ * docs/operations/host-network.md says what exactly is changed, for the people whose host it is.
+ * FAULT points: net.journal, net.address, net.link, net.sysctl, net.nft.
  */
 #ifndef QANAT_NET_NET_H
 #define QANAT_NET_NET_H
@@ -24,16 +28,23 @@ struct net_want {
 	uint32_t mtu; /* 0: leave */
 	bool up;
 	bool forward_v4, forward_v6; /* sysctl ip_forward, ipv6 all.forwarding */
-	/* Source-NAT for these networks when leaving by any other interface. */
+	/* Source-NAT for these networks when leaving by any other interface.  With at least one
+	 * there is a table of ours; it also drops, and counts as "spoofed", what comes from the
+	 * tunnel with a source outside of these networks and those of `addresses`, and fits TCP's
+	 * segment size to the way. */
 	struct ip_prefix masquerade[NET_ADDRESSES_MAX];
 	size_t masquerade_count;
 };
 
 struct net;
 
-/* `journal`: path of the journal file.  Puts back what a crashed run left. */
+/* `journal`: path of the journal file, in a directory that exists.  Puts back what a crashed run
+ * left; a journal that cannot be understood is ERR_CORRUPT. */
 MUST_CHECK enum err_code net_open(struct net **out, const char *journal, struct err *e);
-/* Makes it so; on failure everything this call changed is put back. */
+/* Makes it so, and reads it back; on failure everything this call changed is put back.  What is
+ * already as wanted is not touched; what an earlier call changed and `want` no longer asks for
+ * goes back to what it was before.  One interface at a time: another name is ERR_IN_USE until
+ * net_undo.  ERR_MISSING when a program is needed that is not installed. */
 MUST_CHECK enum err_code net_apply(struct net *n, const struct net_want *want, struct err *e);
 /* Puts back what was changed: addresses, routes, sysctls, table.  Keeps going; the first error
  * is reported. */
@@ -47,7 +58,8 @@ MUST_CHECK enum err_code net_diff(struct net *n, const struct net_want *want, st
 /* The source address and interface of the default route of a family; ERR_NOT_FOUND without one. */
 MUST_CHECK enum err_code net_default_route(struct net *n, uint8_t family, struct ip_addr *source,
 					   char ifname[16], struct err *e);
-/* True when another interface has an address inside `p`; its name goes to ifname[16]. */
+/* True when the network of an address of another interface shares addresses with `p`; that
+ * interface's name goes to ifname[16]. */
 MUST_CHECK enum err_code net_overlap(struct net *n, const struct ip_prefix *p,
 				     const char *except_ifname, bool *overlaps, char ifname[16],
 				     struct err *e);

@@ -78,7 +78,7 @@ MUST_CHECK enum err_code nl_links(struct nl *n, bool (*fn)(void *ctx, const stru
 /* ---- addresses ---- */
 
 /* Calls fn for each address of `ifindex` (0: of all links), both families, until it returns
- * false.  fn must not use `n`. */
+ * false. */
 MUST_CHECK enum err_code nl_addresses(struct nl *n, uint32_t ifindex,
 				      bool (*fn)(void *ctx, const struct nl_address *a), void *ctx,
 				      struct err *e);
@@ -90,8 +90,7 @@ MUST_CHECK enum err_code nl_address_delete(struct nl *n, const struct nl_address
 
 /* ---- routes ---- */
 
-/* Calls fn for each route of `family` in `table` (0: all tables) until it returns false.  fn must
- * not use `n`. */
+/* Calls fn for each route of `family` in `table` (0: all tables) until it returns false. */
 MUST_CHECK enum err_code nl_routes(struct nl *n, uint8_t family, uint32_t table,
 				   bool (*fn)(void *ctx, const struct nl_route *r), void *ctx,
 				   struct err *e);

@@ -1,0 +1,243 @@
+#include "net/change.h"
+
+#include "base/fault.h"
+#include "net/nft.h"
+
+void changes_done(struct changes *c)
+{
+	free(c->p);
+	*c = (struct changes){ 0 };
+}
+
+enum err_code changes_add(struct changes *c, const struct change *x, struct err *e)
+{
+	size_t cap = c->cap ? c->cap * 2 : 16;
+	struct change *p;
+
+	if (c->n == c->cap) {
+		p = reallocarray(c->p, cap, sizeof *p);
+		if (!p)
+			return err_set(e, ERR_NOMEM, "no memory for the changes of the network");
+		c->p = p;
+		c->cap = cap;
+	}
+	c->p[c->n++] = *x;
+	return ERR_OK;
+}
+
+enum err_code changes_append(struct changes *to, const struct changes *from, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t i;
+
+	for (i = 0; i < from->n && !rc; i++)
+		rc = changes_add(to, &from->p[i], e);
+	return rc;
+}
+
+bool change_same_thing(const struct change *a, const struct change *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case CHANGE_ADDRESS:
+		return a->ifindex == b->ifindex && a->address.len == b->address.len &&
+		       ip_eq(&a->address.addr, &b->address.addr);
+	case CHANGE_MTU:
+	case CHANGE_UP:
+		return a->ifindex == b->ifindex;
+	case CHANGE_SYSCTL:
+	case CHANGE_KEEP:
+	case CHANGE_TABLE:
+		return !strcmp(a->name, b->name);
+	}
+	return false;
+}
+
+struct change *changes_find(const struct changes *c, const struct change *x)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (change_same_thing(&c->p[i], x))
+			return &c->p[i];
+	return NULL;
+}
+
+void changes_remove(struct changes *c, struct change *x)
+{
+	size_t i = (size_t)(x - c->p);
+
+	BUG_ON(i >= c->n);
+	memmove(x, x + 1, (c->n - i - 1) * sizeof *x);
+	c->n--;
+}
+
+/* "net/ipv4/ip_forward" the way sysctl(8) and people write it. */
+static void describe_sysctl(struct buf *out, const struct change *x)
+{
+	const char *c;
+
+	buf_z(out, x->kind == CHANGE_KEEP ? "= sysctl " : "~ sysctl ");
+	for (c = x->name; *c; c++)
+		buf_char(out, *c == '/' ? '.' : *c == '.' ? '/' : *c);
+	if (x->kind == CHANGE_KEEP)
+		buf_printf(out, " %u", x->old);
+	else
+		buf_printf(out, " %u -> %u", x->old, x->now);
+}
+
+void change_describe(struct buf *out, const struct change *x)
+{
+	char text[PREFIX_TEXT_MAX];
+	char sign = x->old == x->now ? '~' : x->now ? '+' : '-';
+
+	switch (x->kind) {
+	case CHANGE_ADDRESS:
+		ip_prefix_format(text, &x->address);
+		buf_printf(out, "%c address %s dev %s", sign, text, x->ifname);
+		break;
+	case CHANGE_MTU:
+		buf_printf(out, "~ mtu %u -> %u dev %s", x->old, x->now, x->ifname);
+		break;
+	case CHANGE_UP:
+		buf_printf(out, "~ link %s -> %s dev %s", x->old ? "up" : "down",
+			   x->now ? "up" : "down", x->ifname);
+		break;
+	case CHANGE_SYSCTL:
+	case CHANGE_KEEP:
+		describe_sysctl(out, x);
+		break;
+	case CHANGE_TABLE:
+		buf_printf(out, "%c nft table inet %s", sign, x->name);
+		break;
+	}
+}
+
+/* ---- making ---- */
+
+static enum err_code set_address(struct nl *nl, const struct change *x, bool there, struct err *e)
+{
+	const struct nl_address a = { .ifindex = x->ifindex, .prefix = x->address };
+	enum err_code rc;
+
+	if (FAULT("net.address"))
+		return err_set(e, ERR_IO, "change an address of %s: injected failure", x->ifname);
+	rc = there ? nl_address_add(nl, &a, e) : nl_address_delete(nl, &a, e);
+	return rc ? err_wrap(e, "interface %s", x->ifname) : ERR_OK;
+}
+
+static enum err_code set_link(struct nl *nl, const struct change *x, uint32_t value, struct err *e)
+{
+	enum err_code rc;
+
+	if (FAULT("net.link"))
+		return err_set(e, ERR_IO, "change %s: injected failure", x->ifname);
+	rc = x->kind == CHANGE_MTU ? nl_link_set_mtu(nl, x->ifindex, value, e)
+				   : nl_link_set_up(nl, x->ifindex, value != 0, e);
+	return rc ? err_wrap(e, "interface %s", x->ifname) : ERR_OK;
+}
+
+static enum err_code set_sysctl(const struct change *x, uint32_t value, struct err *e)
+{
+	if (FAULT("net.sysctl"))
+		return err_set(e, ERR_IO, "set %s to %u: injected failure", x->name, value);
+	return sysctl_write(x->name, value, e);
+}
+
+static enum err_code set_value(struct nl *nl, const struct change *x, uint32_t value,
+			       struct str table_text, struct err *e)
+{
+	switch (x->kind) {
+	case CHANGE_ADDRESS:
+		return set_address(nl, x, value != 0, e);
+	case CHANGE_MTU:
+	case CHANGE_UP:
+		return set_link(nl, x, value, e);
+	case CHANGE_SYSCTL:
+	case CHANGE_KEEP:
+		return set_sysctl(x, value, e);
+	case CHANGE_TABLE:
+		return nft_table_load(x->name, value ? table_text : STR(""), e);
+	}
+	return ERR_OK;
+}
+
+enum err_code change_make(struct nl *nl, const struct change *x, struct str table_text,
+			  struct err *e)
+{
+	return x->kind == CHANGE_KEEP ? ERR_OK : set_value(nl, x, x->now, table_text, e);
+}
+
+/* ---- undoing ---- */
+
+struct looking {
+	const struct change *x;
+	bool found;
+};
+
+static bool look_at_address(void *ctx, const struct nl_address *a)
+{
+	struct looking *l = ctx;
+
+	if (a->prefix.len == l->x->address.len && ip_eq(&a->prefix.addr, &l->x->address.addr))
+		l->found = true;
+	return !l->found;
+}
+
+/* An index is used again only after all others, but a namespace may have given it away. */
+static enum err_code link_value(struct nl *nl, const struct change *x, uint32_t *value,
+				struct err *e)
+{
+	struct looking looking = { .x = x };
+	struct nl_link l;
+	enum err_code rc = nl_link_by_index(nl, x->ifindex, &l, e);
+
+	if (rc)
+		return rc;
+	if (strcmp(l.name, x->ifname))
+		return err_set(e, ERR_NOT_FOUND, "interface %s is gone", x->ifname);
+	if (x->kind == CHANGE_ADDRESS) {
+		rc = nl_addresses(nl, x->ifindex, look_at_address, &looking, e);
+		*value = looking.found;
+		return rc;
+	}
+	*value = x->kind == CHANGE_MTU ? l.mtu : l.up;
+	return ERR_OK;
+}
+
+enum err_code change_read(struct nl *nl, const struct change *x, uint32_t *value, struct err *e)
+{
+	bool exists = false;
+	enum err_code rc;
+
+	switch (x->kind) {
+	case CHANGE_ADDRESS:
+	case CHANGE_MTU:
+	case CHANGE_UP:
+		return link_value(nl, x, value, e);
+	case CHANGE_SYSCTL:
+	case CHANGE_KEEP:
+		return sysctl_read(x->name, value, e);
+	case CHANGE_TABLE:
+		rc = nft_table_exists(x->name, &exists, e);
+		*value = exists;
+		return rc;
+	}
+	return ERR_OK;
+}
+
+enum err_code change_undo(struct nl *nl, const struct change *x, struct str table_text,
+			  struct err *e)
+{
+	uint32_t value = 0;
+	enum err_code rc = change_read(nl, x, &value, e);
+
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (rc)
+		return rc;
+	if (x->kind == CHANGE_KEEP ? value == x->old : value != x->now)
+		return ERR_OK;
+	return set_value(nl, x, x->old, table_text, e);
+}

@@ -1,0 +1,391 @@
+#include "net/net.h"
+
+#include "net/change.h"
+#include "net/nft.h"
+#include "net/plan.h"
+
+struct net {
+	struct nl *nl;
+	char *journal;
+	char ifname[NL_NAME_MAX]; /* of the interface in our care; "" before the first apply */
+	struct changes made; /* against the host as it was before us, and in the journal */
+	struct plan_table table;
+};
+
+/* ---- keeping account ---- */
+
+/* What the undo list becomes by a change that was made. */
+static enum err_code account(struct changes *made, const struct change *x, struct err *e)
+{
+	struct change *ours = changes_find(made, x), kept = *x;
+
+	kept.kind = CHANGE_KEEP;
+	if (x->kind == CHANGE_SYSCTL && changes_find(made, &kept)) {
+		changes_remove(made, changes_find(made, &kept));
+		return ERR_OK; /* it has its own value again */
+	}
+	if (ours) {
+		ours->now = x->now;
+		if (ours->now == ours->old && x->kind != CHANGE_KEEP)
+			changes_remove(made, ours);
+		return ERR_OK;
+	}
+	kept = *x;
+	if (x->kind == CHANGE_TABLE)
+		kept.old = 0; /* a table of our name that was there is a leftover of ours */
+	return changes_add(made, &kept, e);
+}
+
+static enum err_code account_all(struct changes *out, const struct changes *made,
+				 const struct changes *plan, struct err *e)
+{
+	enum err_code rc = changes_append(out, made, e);
+	size_t i;
+
+	for (i = 0; i < plan->n && !rc; i++)
+		rc = account(out, &plan->p[i], e);
+	return rc;
+}
+
+/* The interface was deleted and made again: what was done to the old one went with it. */
+static void forget_old_link(struct changes *made, uint32_t index)
+{
+	size_t i;
+
+	for (i = made->n; i-- > 0;)
+		if (made->p[i].ifindex && made->p[i].ifindex != index)
+			changes_remove(made, &made->p[i]);
+}
+
+/* ---- opening ---- */
+
+enum err_code net_open(struct net **out, const char *journal, struct err *e)
+{
+	struct net *n = calloc(1, sizeof *n);
+	enum err_code rc;
+
+	if (!n)
+		return err_set(e, ERR_NOMEM, "no memory for the network's state");
+	n->journal = str_dup(str_of(journal));
+	if (!n->journal) {
+		rc = err_set(e, ERR_NOMEM, "no memory for the path %s", journal);
+		goto out;
+	}
+	rc = nl_open(&n->nl, e);
+	if (rc)
+		goto out;
+	rc = journal_read(journal, &n->made, e);
+	if (rc)
+		goto out;
+	if (n->made.n && (rc = net_undo(n, e))) {
+		rc = err_wrap(e, "put back what an earlier run changed");
+		goto out;
+	}
+	*out = n;
+	n = NULL;
+out:
+	net_close(n);
+	return rc;
+}
+
+void net_close(struct net *n)
+{
+	if (!n)
+		return;
+	nl_close(n->nl);
+	free(n->journal);
+	changes_done(&n->made);
+	plan_table_done(&n->table);
+	free(n);
+}
+
+/* ---- applying ---- */
+
+/* One net_apply under way. */
+struct attempt {
+	struct net *n;
+	struct changes plan;
+	bool announced; /* the journal has the plan */
+	size_t made; /* of the plan, the last perhaps in part */
+	struct changes after; /* the undo list once all is made */
+	struct buf old_listing; /* our table before, as nft printed it */
+	struct buf loaded, loaded_listing; /* and after, for n->table */
+};
+
+static void attempt_done(struct attempt *a)
+{
+	changes_done(&a->plan);
+	changes_done(&a->after);
+	buf_done(&a->old_listing);
+	buf_done(&a->loaded);
+	buf_done(&a->loaded_listing);
+}
+
+static const struct change *table_change(const struct changes *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (c->p[i].kind == CHANGE_TABLE)
+			return &c->p[i];
+	return NULL;
+}
+
+/* Written before anything is changed: all that is there to undo, now and after each step. */
+static enum err_code announce(struct attempt *a, struct err *e)
+{
+	struct changes all = { 0 };
+	enum err_code rc = changes_append(&all, &a->n->made, e);
+
+	if (!rc)
+		rc = changes_append(&all, &a->plan, e);
+	if (!rc)
+		rc = journal_write(a->n->journal, &all, e);
+	changes_done(&all);
+	a->announced = !rc;
+	return rc;
+}
+
+static void swap_loaded(struct attempt *a)
+{
+	struct plan_table *t = &a->n->table;
+	struct buf text = t->loaded, listing = t->loaded_listing;
+
+	t->loaded = a->loaded;
+	t->loaded_listing = a->loaded_listing;
+	a->loaded = text;
+	a->loaded_listing = listing;
+}
+
+static enum err_code make_all(struct attempt *a, struct err *e)
+{
+	struct plan_table *t = &a->n->table;
+	const struct change *table = table_change(&a->plan);
+	enum err_code rc = ERR_OK;
+
+	while (!rc && a->made < a->plan.n)
+		rc = change_make(a->n->nl, &a->plan.p[a->made++], buf_view(&t->wanted), e);
+	if (rc || !table)
+		return rc;
+	buf_str(&a->loaded, buf_view(&t->wanted));
+	return nft_table_list(table->name, &a->loaded_listing, e);
+}
+
+/* Reads the host again: a change may be acknowledged and yet not last, or undo another. */
+static enum err_code verify(struct attempt *a, const struct net_want *want, struct err *e)
+{
+	AUTO(buf_done) struct buf text = { 0 };
+	struct changes missing = { 0 };
+	enum err_code rc;
+
+	rc = plan_make(a->n->nl, want, &a->after, &a->n->table, &missing, e);
+	if (!rc && missing.n) {
+		change_describe(&text, &missing.p[0]);
+		rc = err_set(e, ERR_IO, "a change of the network did not last: %.*s",
+			     STR_ARG(buf_view(&text)));
+	}
+	changes_done(&missing);
+	return rc;
+}
+
+/* Undoes what was made of the plan; what resists joins the undo list. */
+static void roll_back(struct attempt *a, struct err *e)
+{
+	struct net *n = a->n;
+	struct err why = { 0 }, first = { 0 }, cause = { 0 };
+
+	while (a->made-- > 0) {
+		const struct change *x = &a->plan.p[a->made];
+
+		if (!change_undo(n->nl, x, buf_view(&a->old_listing), &why))
+			continue;
+		if (!first.code)
+			first = why;
+		if (changes_add(&n->made, x, &why))
+			break;
+	}
+	if (a->announced && journal_write(n->journal, &n->made, &why) && !first.code)
+		first = why;
+	if (!first.code || !e)
+		return;
+	cause = *e;
+	(void)err_set(e, cause.code, "%.250s; and not all could be put back: %.200s", cause.msg,
+		      first.msg);
+	e->sys = cause.sys;
+}
+
+static enum err_code carry_out(struct attempt *a, const struct net_want *want, struct err *e)
+{
+	bool table = table_change(&a->plan) != NULL;
+	struct changes before;
+	enum err_code rc;
+
+	rc = account_all(&a->after, &a->n->made, &a->plan, e);
+	if (!rc)
+		rc = announce(a, e);
+	if (!rc)
+		rc = make_all(a, e);
+	if (table)
+		swap_loaded(a);
+	if (!rc)
+		rc = verify(a, want, e);
+	if (!rc)
+		rc = journal_write(a->n->journal, &a->after, e);
+	if (rc) {
+		if (table)
+			swap_loaded(a);
+		roll_back(a, e);
+		return rc;
+	}
+	before = a->n->made;
+	a->n->made = a->after;
+	a->after = before;
+	return ERR_OK;
+}
+
+enum err_code net_apply(struct net *n, const struct net_want *want, struct err *e)
+{
+	struct attempt a = { .n = n };
+	struct nl_link link;
+	enum err_code rc = plan_check(want, e);
+
+	if (rc)
+		return rc;
+	if (n->ifname[0] && strcmp(n->ifname, want->ifname))
+		return err_set(e, ERR_IN_USE, "interface %s is in care, %s cannot be as well",
+			       n->ifname, want->ifname);
+	rc = nl_link_by_name(n->nl, want->ifname, &link, e);
+	if (rc)
+		return rc;
+	forget_old_link(&n->made, link.index);
+	rc = plan_make(n->nl, want, &n->made, &n->table, &a.plan, e);
+	if (rc || !a.plan.n)
+		goto out;
+	buf_str(&a.old_listing, buf_view(&n->table.listing));
+	if (!buf_ok(&a.old_listing)) {
+		rc = err_set(e, ERR_NOMEM, "no memory for the nft table of %s", want->ifname);
+		goto out;
+	}
+	rc = carry_out(&a, want, e);
+out:
+	if (!rc)
+		memcpy(n->ifname, link.name, sizeof n->ifname);
+	attempt_done(&a);
+	return rc;
+}
+
+enum err_code net_diff(struct net *n, const struct net_want *want, struct buf *out, struct err *e)
+{
+	struct changes plan = { 0 };
+	enum err_code rc = plan_check(want, e);
+	size_t i;
+
+	if (rc)
+		return rc;
+	rc = plan_make(n->nl, want, &n->made, &n->table, &plan, e);
+	for (i = 0; i < plan.n && !rc; i++) {
+		if (plan.p[i].kind == CHANGE_KEEP)
+			continue; /* not a change but a memory */
+		change_describe(out, &plan.p[i]);
+		buf_char(out, '\n');
+	}
+	changes_done(&plan);
+	if (!rc && !buf_ok(out))
+		rc = err_set(e, ERR_FULL, "no room for the differences of %s", want->ifname);
+	return rc;
+}
+
+enum err_code net_undo(struct net *n, struct err *e)
+{
+	struct err why = { 0 }, first = { 0 };
+	size_t i;
+
+	for (i = n->made.n; i-- > 0;) {
+		struct change *x = &n->made.p[i];
+
+		if (!change_undo(n->nl, x, STR(""), &why))
+			changes_remove(&n->made, x);
+		else if (!first.code)
+			first = why;
+	}
+	buf_clear(&n->table.loaded);
+	buf_clear(&n->table.loaded_listing);
+	if (journal_write(n->journal, &n->made, &why) && !first.code)
+		first = why;
+	if (!n->made.n)
+		n->ifname[0] = '\0';
+	if (first.code && e)
+		*e = first;
+	return first.code;
+}
+
+/* ---- questions ---- */
+
+enum err_code net_default_route(struct net *n, uint8_t family, struct ip_addr *source,
+				char ifname[16], struct err *e)
+{
+	struct nl_route r;
+	struct nl_link l;
+	enum err_code rc = nl_default_route(n->nl, family, &r, e);
+
+	if (!rc)
+		rc = nl_link_by_index(n->nl, r.oif, &l, e);
+	if (rc)
+		return rc;
+	*source = r.source;
+	memcpy(ifname, l.name, sizeof l.name);
+	return ERR_OK;
+}
+
+struct overlap {
+	const struct ip_prefix *p;
+	uint32_t except, found;
+};
+
+static bool look_for_overlap(void *ctx, const struct nl_address *a)
+{
+	struct overlap *o = ctx;
+
+	if (a->ifindex != o->except && ip_prefix_overlap(&a->prefix, o->p))
+		o->found = a->ifindex;
+	return !o->found;
+}
+
+enum err_code net_overlap(struct net *n, const struct ip_prefix *p, const char *except_ifname,
+			  bool *overlaps, char ifname[16], struct err *e)
+{
+	struct overlap o = { .p = p };
+	struct nl_link l;
+	enum err_code rc = ERR_OK;
+
+	if (except_ifname && nl_link_by_name(n->nl, except_ifname, &l, NULL) == ERR_OK)
+		o.except = l.index;
+	rc = nl_addresses(n->nl, 0, look_for_overlap, &o, e);
+	if (!rc && o.found)
+		rc = nl_link_by_index(n->nl, o.found, &l, e);
+	if (rc)
+		return rc;
+	*overlaps = o.found != 0;
+	if (o.found)
+		memcpy(ifname, l.name, sizeof l.name);
+	return ERR_OK;
+}
+
+bool net_link_exists(struct net *n, const char *ifname)
+{
+	struct nl_link l;
+
+	return nl_link_by_name(n->nl, ifname, &l, NULL) == ERR_OK;
+}
+
+bool net_firewall_active(struct net *n UNUSED, const char *ifname)
+{
+	AUTO(buf_done) struct buf listing = { 0 };
+	char table[NFT_TABLE_MAX];
+
+	if (!nft_ifname_valid(str_of(ifname)))
+		return false;
+	nft_table_name(table, ifname);
+	return nft_table_list(table, &listing, NULL) == ERR_OK &&
+	       str_find_nocase(buf_view(&listing), STR("masquerade")) >= 0;
+}

@@ -1,0 +1,38 @@
+/* nft.h - our own nftables table, as text for and from the program nft; for this folder only.
+ *
+ * libnftables is GPL-2-only and cannot be linked, so the program is run (run.h), with one
+ * transaction a change.  Nothing but names checked by nft_ifname_valid and numeric prefixes goes
+ * into the text.
+ *
+ *    table inet qanat_IFNAME
+ *	counter spoofed	  packets from the tunnel whose source is not of its networks
+ *	prerouting	  drops those
+ *	forward		  fits TCP's segment size to the smaller MTU of the way (both directions)
+ *	postrouting	  source NAT of the wanted networks, by any interface but the tunnel and lo
+ *
+ * It accepts, and thus cannot overrule a drop in somebody else's table: in nftables each table's
+ * verdict counts, and a drop is final.
+ */
+#ifndef QANAT_NET_NFT_H
+#define QANAT_NET_NFT_H
+
+#include "net/net.h"
+
+#define NFT_TABLE_MAX 32 /* prefix and interface name, with NUL */
+
+/* Letters, digits, '_', '-' and '.', at most 15, beginning with a letter, a digit or '_'; not
+ * "lo", and not "all" or "default", which mean something else under /proc/sys. */
+bool nft_ifname_valid(struct str ifname);
+/* True for the name of a table that nft_table_name could have made. */
+bool nft_table_valid(struct str table);
+void nft_table_name(char out[NFT_TABLE_MAX], const char *ifname);
+
+/* The table's definition for `want`, without the replacing; empty when nothing is masqueraded. */
+void nft_table_text(struct buf *out, const struct net_want *want);
+/* Replaces or makes the table by `text` in one transaction; an empty text deletes it. */
+MUST_CHECK enum err_code nft_table_load(const char *table, struct str text, struct err *e);
+MUST_CHECK enum err_code nft_table_exists(const char *table, bool *exists, struct err *e);
+/* Adds the table as nft prints it, without counters' values; nothing when there is none. */
+MUST_CHECK enum err_code nft_table_list(const char *table, struct buf *out, struct err *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* plan.h - what is to be changed so that the host is as wanted; for this folder only.
+ *
+ * Reads the host, changes nothing.  Takes into account what we have changed before (`made`): an
+ * address, value or table of ours that is no longer wanted goes back to what was there before us;
+ * what we never touched is left alone.
+ */
+#ifndef QANAT_NET_PLAN_H
+#define QANAT_NET_PLAN_H
+
+#include "net/change.h"
+
+/* Our table as wanted, as it is, and as nft printed it when we loaded it. */
+struct plan_table {
+	struct buf wanted; /* text to load; empty: no table */
+	struct buf loaded; /* text loaded last */
+	struct buf loaded_listing; /* what nft printed after that */
+	struct buf listing; /* what nft prints now; empty: no table */
+};
+void plan_table_done(struct plan_table *t);
+
+/* ERR_NOT_FOUND when the interface is not there, ERR_INVALID or ERR_RANGE for what cannot be. */
+MUST_CHECK enum err_code plan_check(const struct net_want *want, struct err *e);
+/* Adds to `out` in the order in which the changes are to be made; sets t->wanted, t->listing. */
+MUST_CHECK enum err_code plan_make(struct nl *nl, const struct net_want *want,
+				   const struct changes *made, struct plan_table *t,
+				   struct changes *out, struct err *e);
+
+#endif
