@@ -256,8 +256,8 @@ int ask_client_names(const struct cli_options *o, struct str prefix)
 
 	params = json_pack("{s:i, s:i, s:s%}", "page", 1, "per_page", NAMES_PAGE, "search",
 			   prefix.p, prefix.n);
-	if (!params ||
-	    control_call(&answer, o->socket, STR("core"), STR("list_clients"), params, NULL)) {
+	if (!params || control_call_within(&answer, o->socket, STR("core"), STR("list_clients"),
+					   params, NAMES_WAIT_MS, NULL)) {
 		json_decref(params);
 		return CLI_FAILED;
 	}

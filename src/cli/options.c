@@ -63,6 +63,7 @@ static const struct opt serve_opts[] = {
 	  "name of the tunnel interface" },
 	{ "dns", 0, OPT_TEXT, SERVE(dns), 1, TEXT_MAX, NULL, NULL, "ADDRESSES",
 	  "DNS servers written into client configurations" },
+	{ "mtu", 0, OPT_TEXT, SERVE(mtu), 1, TEXT_MAX, NULL, NULL, "BYTES", "MTU of the tunnel" },
 	{ "started-at", 0, OPT_TEXT, SERVE(started_at), 1, 32, NULL, NULL, "SECONDS",
 	  "count the time to ready from this moment, in seconds since 1970" },
 	{ "no-qr", 0, OPT_FLAG, SERVE(no_qr), 0, 0, NULL, NULL, NULL,
@@ -90,7 +91,8 @@ const struct opt_program serve_program = {
 		"second to thirty; after ten crashes in a row without serving for a minute "
 		"qanat serve gives up.\n"
 		"The exit status is the gateway's.\n\n"
-		"The options --port, --network, --network6, --endpoint, --interface and --dns are "
+		"The options --port, --network, --network6, --endpoint, --interface, --dns and "
+		"--mtu are "
 		"handed to the gateway, see qanat-gateway(8).\n\n"
 		"The QR code holds the private key of the client.\n"
 		"It is not drawn when the output goes to the system's journal.",

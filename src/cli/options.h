@@ -39,6 +39,7 @@ struct serve_options {
 	const char *endpoint;
 	const char *interface;
 	const char *dns;
+	const char *mtu;
 };
 
 extern const struct opt_program cli_program;

@@ -115,6 +115,7 @@ static void args_make(struct serve *s)
 	arg_add(s, "--endpoint", o->endpoint);
 	arg_add(s, "--interface", o->interface);
 	arg_add(s, "--dns", o->dns);
+	arg_add(s, "--mtu", o->mtu);
 }
 
 static enum err_code signals_open(struct serve *s, struct err *e)
