@@ -87,15 +87,31 @@ static enum err_code key_file_check(int fd, const char *path, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code key_file_parse(uint8_t key[KEY_LEN], const uint8_t file[KEY_FILE_LEN],
+				    const char *path, struct err *e)
+{
+	struct rd r = rd_over(file, KEY_FILE_LEN);
+	const uint8_t *magic = rd_bytes(&r, sizeof KEY_FILE_MAGIC - 1);
+	uint8_t form = rd_u8(&r);
+
+	if (!magic || memcmp(magic, KEY_FILE_MAGIC, sizeof KEY_FILE_MAGIC - 1) != 0)
+		return err_set(e, ERR_CORRUPT, "%s is not a Qanat key file", path);
+	if (form != KEY_FILE_FORM)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "key file %s has form %u; this version knows form %d", path, form,
+			       KEY_FILE_FORM);
+	BUG_ON(!rd_copy(&r, key, KEY_LEN) || !rd_done(&r));
+	return ERR_OK;
+}
+
 /* ERR_NOT_FOUND when there is none. */
 static enum err_code key_file_read(uint8_t key[KEY_LEN], const char *path, struct err *e)
 {
 	uint8_t file[KEY_FILE_LEN];
-	struct rd r = rd_over(file, sizeof file);
 	enum err_code rc;
-	const uint8_t *magic;
 	int fd;
 
+	/* O_NONBLOCK: a FIFO must not hold us up. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && errno == ELOOP)
 		return err_set(e, ERR_INVALID, "key file %s is a symbolic link", path);
@@ -104,33 +120,30 @@ static enum err_code key_file_read(uint8_t key[KEY_LEN], const char *path, struc
 	rc = key_file_check(fd, path, e);
 	if (!rc)
 		rc = read_all(fd, file, sizeof file, path, e);
+	if (!rc)
+		rc = key_file_parse(key, file, path, e);
 	fd_close(fd);
-	if (!rc) {
-		magic = rd_bytes(&r, sizeof KEY_FILE_MAGIC - 1);
-		if (!magic || memcmp(magic, KEY_FILE_MAGIC, sizeof KEY_FILE_MAGIC - 1) != 0)
-			rc = err_set(e, ERR_CORRUPT, "%s is not a Qanat key file", path);
-		else if (rd_u8(&r) != KEY_FILE_FORM)
-			rc = err_set(e, ERR_UNSUPPORTED,
-				     "key file %s has form %u; this version knows form %d", path,
-				     magic[sizeof KEY_FILE_MAGIC - 1], KEY_FILE_FORM);
-		else if (!rd_copy(&r, key, KEY_LEN))
-			rc = err_set(e, ERR_CORRUPT, "key file %s is too short", path);
-	}
 	wipe(file, sizeof file);
 	return rc;
 }
 
-static enum err_code directory_sync(const char *path, struct err *e)
+static struct str directory_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return STR(".");
+	return (struct str){ path, slash == path ? 1 : (size_t)(slash - path) };
+}
+
+/* Makes the file's name survive a power cut. */
+static enum err_code directory_sync(const char *path, struct err *e)
+{
 	char dir[PATH_MAX];
 	enum err_code rc = ERR_OK;
 	int fd;
 
-	if (!str_copy(dir, sizeof dir,
-		      !slash	      ? STR(".")
-		      : slash == path ? STR("/")
-				      : (struct str){ path, (size_t)(slash - path) }))
+	if (!str_copy(dir, sizeof dir, directory_of(path)))
 		return err_set(e, ERR_RANGE, "path of key file %s is too long", path);
 	fd = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 	if (fd < 0 || fsync(fd) < 0)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "crypto/seal.h"
 
@@ -197,6 +199,33 @@ static void never_twice_the_same(void **state)
 	seal_key_close(k);
 }
 
+#ifdef QANAT_FAULT_POINTS
+static void a_failed_write_leaves_nothing(void **state)
+{
+	const struct place *p = *state;
+	struct seal_key *k = NULL;
+	struct err e = { 0 };
+
+	assert_int_equal(setenv("QANAT_FAULT", "seal.key_write", 1), 0);
+	fault_reload();
+	assert_int_equal(seal_key_open(&k, p->key, true, &e), ERR_IO);
+	assert_int_equal(e.sys, ENOSPC);
+	assert_null(k);
+	assert_int_equal(access(p->key, F_OK), -1); /* and place_remove sees no other file */
+	assert_int_equal(seal_key_open(&k, p->key, true, &e), ERR_OK);
+	seal_key_close(k);
+	assert_int_equal(unsetenv("QANAT_FAULT"), 0);
+	fault_reload();
+}
+#else
+static void a_failed_write_leaves_nothing(void **state)
+{
+	(void)state;
+	print_message("skipped: needs a build with -Dfault_points=true\n");
+	skip();
+}
+#endif
+
 static int setup(void **state)
 {
 	(void)state;
@@ -208,8 +237,13 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLACED(made_and_read_again), PLACED(bad_files), PLACED(other_kinds_of_file),
-		PLACED(foreign_owner),	     PLACED(altered),	PLACED(never_twice_the_same),
+		PLACED(made_and_read_again),
+		PLACED(bad_files),
+		PLACED(other_kinds_of_file),
+		PLACED(foreign_owner),
+		PLACED(altered),
+		PLACED(never_twice_the_same),
+		PLACED(a_failed_write_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
