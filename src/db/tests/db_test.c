@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "db/db.h"
 
@@ -605,6 +607,96 @@ static void read_only_directory(void **state)
 	in_small_disk(open_in_read_only_directory);
 }
 
+/* ---- failures put in on purpose ---- */
+
+#ifdef QANAT_FAULT_POINTS
+static enum err_code faulty(struct db *db, const char *point, struct err *e)
+{
+	enum err_code rc;
+
+	assert_int_equal(setenv("QANAT_FAULT", point, 1), 0);
+	fault_reload();
+	rc = db_begin(db, e);
+	if (!rc)
+		rc = insert(db, point, e);
+	if (!rc)
+		rc = insert(db, "second", e);
+	if (rc)
+		db_rollback(db);
+	else
+		rc = db_commit(db, e);
+	assert_int_equal(unsetenv("QANAT_FAULT"), 0);
+	fault_reload();
+	return rc;
+}
+
+static void faults(void **state)
+{
+	static const char *const points[] = { "db.begin", "db.write", "db.write:2", "db.commit" };
+	struct db *db;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(setenv("QANAT_FAULT", "db.migrate:2", 1), 0);
+	fault_reload();
+	db = NULL;
+	assert_int_equal(db_open(&db, path, &schema, 0, &e), ERR_IO);
+	assert_null(db);
+	assert_int_equal(unsetenv("QANAT_FAULT"), 0);
+	fault_reload();
+	db = opened(&schema);
+	assert_int_equal(count(db), 1);
+	for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+		if (faulty(db, points[i], &e) != ERR_IO || db_in_transaction(db) || count(db) != 1)
+			fail_msg("%s: %s", points[i], e.msg);
+		assert_non_null(strstr(e.msg, path));
+	}
+	assert_int_equal(faulty(db, "no.such_point", &e), ERR_OK);
+	assert_int_equal(count(db), 3);
+	db_close(db);
+}
+#else
+static void faults(void **state)
+{
+	(void)state;
+	print_message("skipped: needs a build with -Dfault_points=true\n");
+	skip();
+}
+#endif
+
+/* Dies behind two rows, before or after the commit. */
+static int die_in_transaction(bool commit)
+{
+	struct db *db = NULL;
+	struct err e = { 0 };
+
+	CHILD_CHECK(!db_open(&db, path, &schema, 0, &e) && !db_begin(db, &e));
+	CHILD_CHECK(!insert(db, "a", &e) && !insert(db, "b", &e));
+	if (commit)
+		CHILD_CHECK(!db_commit(db, &e));
+	(void)kill(getpid(), SIGKILL);
+	return 1;
+}
+
+static void killed(void **state)
+{
+	(void)state;
+	for (int commit = 0; commit < 2; commit++) {
+		struct db *db;
+		pid_t child = fork();
+		int status;
+
+		assert_true(child >= 0);
+		if (child == 0)
+			_exit(die_in_transaction(commit));
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		db = opened(&schema);
+		assert_int_equal(count(db), commit ? 3 : 1); /* one is of the migration */
+		db_close(db);
+	}
+}
+
 #define PLACED(test) cmocka_unit_test_setup_teardown(test, place_make, place_remove)
 
 int main(void)
@@ -624,6 +716,8 @@ int main(void)
 		PLACED(read_only_disk),
 		PLACED(file_of_another_user),
 		PLACED(read_only_directory),
+		PLACED(faults),
+		PLACED(killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
