@@ -349,6 +349,30 @@ static void keeps_many_hosts(void **state)
 	lpm_free(lpm);
 }
 
+/* A join that joins nothing any more goes with the prefix below it. */
+static void an_emptied_trie_holds_no_node(void **state)
+{
+	static const char *const texts[] = { "10.1.0.0/16", "10.2.0.0/16", "10.1.2.0/24" };
+	struct table *t = table_new();
+	size_t given_up = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct ip_prefix p = prefix(texts[i]);
+
+		table_insert(t, &p, &owners[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct ip_prefix p = prefix(texts[i]);
+
+		table_remove(t, &p, &owners[i]);
+	}
+	for (const struct retired_node *n = t->retired.head; n; n = n->next)
+		given_up++;
+	assert_int_equal(given_up, 4); /* three prefixes and the join of the first two */
+	table_free(t);
+}
+
 /* Each allocation fails once: the insert says so and nothing has changed. */
 static void survives_every_failed_allocation(void **state)
 {
@@ -540,6 +564,7 @@ int main(void)
 		cmocka_unit_test(matches_vectors),
 		cmocka_unit_test(agrees_with_the_model),
 		cmocka_unit_test(keeps_many_hosts),
+		cmocka_unit_test(an_emptied_trie_holds_no_node),
 		cmocka_unit_test(survives_every_failed_allocation),
 		cmocka_unit_test(readers_run_beside_a_writer),
 	};
