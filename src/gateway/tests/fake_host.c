@@ -1,0 +1,174 @@
+#include "gateway/tests/fake_host.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
+{
+	struct fake_host *h = ctx;
+	struct fake_peer *p = fake_host_peer(h, &c->public_key);
+
+	if (++h->change_calls == h->change_fails_at)
+		return err_set(e, ERR_IO, "the device refused");
+	h->now_ns += NS_PER_S;
+	if (c->remove) {
+		if (p)
+			*p = h->peers[--h->peer_count];
+		return ERR_OK;
+	}
+	if (!p) {
+		if (h->peer_count == FAKE_PEERS_MAX)
+			return err_set(e, ERR_FULL, "the device is full");
+		p = &h->peers[h->peer_count++];
+		*p = (struct fake_peer){ .info.public_key = c->public_key };
+	}
+	p->info.psk = c->psk;
+	BUG_ON(c->allowed_ip_count > 2 || !c->replace_allowed_ips);
+	p->allowed_count = c->allowed_ip_count;
+	for (size_t i = 0; i < p->allowed_count; i++)
+		p->allowed[i] = c->allowed_ips[i].prefix;
+	return ERR_OK;
+}
+
+static bool peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
+{
+	const struct fake_peer *p = fake_host_peer(ctx, k);
+
+	if (p)
+		*out = p->info;
+	return p != NULL;
+}
+
+static void status(void *ctx, struct dataplane_status *out)
+{
+	const struct fake_host *h = ctx;
+
+	*out = (struct dataplane_status){
+		.ifname = "wg_main",
+		.listen_port = 51820,
+		.up = true,
+		.workers = 2,
+		.public_key = h->core.server_key,
+		.peer_count = h->peer_count,
+		.rx_bytes = 1234567890,
+		.tx_bytes = 987654321,
+		.verdicts = { [DROP_REPLAY] = 7 },
+	};
+}
+
+static void walk(void *ctx, bool (*fn)(void *arg, const struct public_key *k), void *arg)
+{
+	const struct fake_host *h = ctx;
+
+	for (size_t i = 0; i < h->peer_count; i++) {
+		if (!fn(arg, &h->peers[i].info.public_key))
+			return;
+	}
+}
+
+static enum err_code apply(void *ctx, struct err *e)
+{
+	struct fake_host *h = ctx;
+
+	h->applied++;
+	return h->apply_fails ? err_set(e, ERR_IO, "the network refused") : ERR_OK;
+}
+
+static bool firewall_active(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static enum err_code default_source(void *ctx, struct ip_addr *out, struct err *e)
+{
+	const struct fake_host *h = ctx;
+
+	if (!h->has_default_route)
+		return err_set(e, ERR_NOT_FOUND, "no default route");
+	*out = ip_v4((const uint8_t[]){ 203, 0, 113, 1 });
+	return ERR_OK;
+}
+
+static int64_t wall_ns(void *ctx)
+{
+	const struct fake_host *h = ctx;
+
+	return h->now_ns;
+}
+
+static bool core_open(struct fake_host *h, const struct settings_given *given)
+{
+	struct secret_key k = { .b = { 1, 2, 3 } };
+	struct err e = { 0 };
+
+	h->core.state_dir = h->dir;
+	h->core.started_ns = FAKE_NOW_NS;
+	h->core.host = (struct core_host){ h,	  change_peer,	   peer,	   status, walk,
+					   apply, firewall_active, default_source, wall_ns };
+	public_key_of(&h->core.server_key, &k);
+	if (store_open(&h->core.store, h->dir, &e) ||
+	    settings_load(&h->core.settings, h->core.store, given, &e)) {
+		(void)fprintf(stderr, "%s\n", e.msg);
+		return false;
+	}
+	return true;
+}
+
+bool fake_host_open(struct fake_host *h, const struct settings_given *given)
+{
+	/* In memory where that can be had: each commit is synced. */
+	const char *place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+
+	*h = (struct fake_host){ .now_ns = FAKE_NOW_NS, .has_default_route = true };
+	(void)snprintf(h->dir, sizeof h->dir, "%s/qanat-gateway-XXXXXX", place);
+	return crypto_init() && mkdtemp(h->dir) && core_open(h, given);
+}
+
+bool fake_host_reopen(struct fake_host *h)
+{
+	const struct settings_given none = { 0 };
+
+	store_close(h->core.store);
+	h->core.store = NULL;
+	return core_open(h, &none);
+}
+
+void fake_host_close(struct fake_host *h)
+{
+	DIR *d = opendir(h->dir);
+	struct dirent *f;
+	char path[512];
+
+	store_close(h->core.store);
+	while (d && (f = readdir(d)) != NULL) {
+		(void)snprintf(path, sizeof path, "%s/%s", h->dir, f->d_name);
+		(void)unlink(path);
+	}
+	if (d)
+		closedir(d);
+	(void)rmdir(h->dir);
+	wipe(h->peers, sizeof h->peers);
+}
+
+struct fake_peer *fake_host_peer(struct fake_host *h, const struct public_key *k)
+{
+	for (size_t i = 0; i < h->peer_count; i++) {
+		if (memcmp(&h->peers[i].info.public_key, k, sizeof *k) == 0)
+			return &h->peers[i];
+	}
+	return NULL;
+}
+
+json_t *fake_host_ask(struct fake_host *h, const char *line)
+{
+	struct buf out = { 0 };
+	json_t *answer = NULL;
+
+	if (core_answer_line(&h->core, str_of(line), &out)) {
+		BUG_ON(memchr(out.p, '\n', out.n) != out.p + out.n - 1); /* one line */
+		answer = json_loadb(out.p, out.n, JSON_REJECT_DUPLICATES, NULL);
+	}
+	buf_done(&out);
+	return answer;
+}
