@@ -20,27 +20,24 @@ QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
 # packages_missing PACKAGE...: prints those that are not installed.
 packages_missing() {
 	local have p
-	have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
-		sed -n 's/^installed //p')
+	have=" $(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+		sed -n 's/^installed //p' | tr '\n' ' ') "
 	for p; do
-		case "
-$have
-" in *"
-$p
-"*) ;; *) echo "$p" ;; esac
+		case $have in *" $p "*) ;; *) echo "$p" ;; esac
 	done
 }
 
 # install_packages PACKAGE...: installs what is missing, quietly; on failure says where apt's own
-# words are.  QANAT_APT_LOG names the log.
+# words are: in the file QANAT_APT_LOG, or a new one in /tmp.
 install_packages() {
-	local log=${QANAT_APT_LOG:-/tmp/qanat-apt.$UID.log} missing
+	local log missing
 	missing=$(packages_missing "$@")
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
 		echo "missing packages, run as root: apt-get install --no-install-recommends" $missing >&2
 		return 1
 	fi
+	log=${QANAT_APT_LOG:-$(mktemp /tmp/qanat-apt.XXXXXX)}
 	echo "installing" $missing
 	# The lists on a fresh machine are empty, on an old one they name versions that are gone: fetch
 	# them only when an install fails without.
