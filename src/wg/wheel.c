@@ -59,7 +59,8 @@ void wg_wheel_del(struct wg_wheel *w, struct wg_wheel_node *n)
 	if (!list_linked(&n->link))
 		return;
 	list_del(&n->link); /* its slot's bit is cleared when the slot is visited */
-	w->count--;
+	if (!--w->count)
+		memset(w->filled, 0, sizeof w->filled);
 }
 
 /* The first tick after the present one at which a slot is due or must be spread downwards. */
