@@ -267,18 +267,33 @@ static void icmp_silence(void **state)
 			fail_msg("%s", rows[i].why);
 		assert_int_equal(icmp_error(out, p, n - 1, rows[i].what, 1280, NULL), 0);
 	}
-	{
-		/* behind two extension headers: an ICMPv6 error, then an echo request */
-		struct packet_spec spec = { .family = IP_V6, .protocol = 0, .payload = 40 };
-		static const uint8_t extensions[] = { 44, 0, 1, 4, 0,	0, 0, 0,
-						      58, 0, 0, 1, 0xa, 0, 0, 0 };
-		size_t n = packet_build(p, &spec);
+}
 
-		memcpy(p + 40, extensions, sizeof extensions);
-		p[56] = 1;
-		assert_int_equal(icmp_error(out, p, n, ICMP_HOST_UNREACHABLE, 0, NULL), 0);
-		p[56] = 128;
-		assert_true(icmp_error(out, p, n, ICMP_HOST_UNREACHABLE, 0, NULL) > 0);
+/* Behind a fragment header and options there is an ICMPv6 error, or an echo request. */
+static void icmp_behind_extension_headers(void **state)
+{
+	static const uint8_t extensions[] = { 44, 0, 1, 4, 0,	0, 0, 0, /* hop-by-hop */
+					      58, 0, 0, 1, 0xa, 0, 0, 0 }; /* fragment */
+	static const struct {
+		uint8_t type, offset;
+		bool answered;
+		const char *why;
+	} rows[] = {
+		{ 1, 0x01, false, "an error" },
+		{ 128, 0x01, true, "an echo request" },
+		{ 128, 0x09, false, "a later fragment, whatever its bytes look like" },
+	};
+	static uint8_t p[200], out[ICMP_ERROR_MAX];
+	struct packet_spec spec = { .family = IP_V6, .protocol = 0, .payload = 40 };
+	size_t n = packet_build(p, &spec);
+
+	(void)state;
+	memcpy(p + 40, extensions, sizeof extensions);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		p[51] = rows[i].offset;
+		p[56] = rows[i].type;
+		if ((icmp_error(out, p, n, ICMP_HOST_UNREACHABLE, 0, NULL) > 0) != rows[i].answered)
+			fail_msg("%s", rows[i].why);
 	}
 }
 
@@ -293,6 +308,7 @@ int main(void)
 		cmocka_unit_test(icmp_answers),
 		cmocka_unit_test(icmp_source),
 		cmocka_unit_test(icmp_silence),
+		cmocka_unit_test(icmp_behind_extension_headers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,7 +250,7 @@ static void ordinary_packets(void **state)
 
 static void udp_checksum_is_never_zero(void **state)
 {
-	static uint8_t p[200], out[200];
+	static uint8_t p[200], out[200], super[200], segment[200];
 	struct packet_spec spec = { .family = IP_V4, .protocol = 17, .payload = 4 };
 	size_t n = packet_build(p, &spec);
 	struct virtio_net_hdr h = vnet_for(p, 0);
@@ -267,6 +267,16 @@ static void udp_checksum_is_never_zero(void **state)
 	assert_int_equal(gso_segment(&g, 0, out), n);
 	assert_int_equal(load_be16(out + 26), 0xffff);
 	assert_true(book_right(out, n));
+
+	/* The same as the first of two segments. */
+	memcpy(super, out, n);
+	memset(super + n, 0, 4);
+	book_partial(super, n + 4);
+	h = vnet_for(super, 4);
+	assert_true(gso_begin(&g, &h, super, n + 4));
+	assert_int_equal(g.count, 2);
+	assert_int_equal(gso_segment(&g, 0, segment), n);
+	assert_memory_equal(segment, out, n);
 }
 
 /* Each is one wrong field of a good super-packet; offsets below 256 are in the packet. */
