@@ -12,6 +12,8 @@
 #define READ_BYTES (64u << 10)
 #define READ_AREA (READ_BYTES + 2 * (TUN_PACKET_MAX + 1 + WG_TRANSPORT_MIN + WG_PADDING))
 #define CUT_AREA (256u << 10)
+/* The longest IP packet that fits a datagram with its padding, header and tag. */
+#define INNER_MAX ((UDP_PAYLOAD_MAX - WG_TRANSPORT_MIN) / WG_PADDING * WG_PADDING)
 /* ICMP errors that a worker writes: as many a second, so many at once. */
 #define ICMP_RATE 200
 #define ICMP_BURST 50
@@ -97,11 +99,14 @@ static void refuse(struct worker *w, struct wg_peer *peer, enum wg_verdict v, co
 	size_t len;
 
 	wg_count(w->dp->device, peer, v, 1);
-	if ((v != DROP_NO_PEER && v != DROP_NO_ENDPOINT) || !icmp_allowed(w->out, w->now))
+	if ((v != DROP_NO_PEER && v != DROP_NO_ENDPOINT && v != DROP_TOO_BIG) ||
+	    !icmp_allowed(w->out, w->now))
 		return;
 	len = icmp_error(answer, packet, n,
-			 v == DROP_NO_PEER ? ICMP_HOST_UNREACHABLE : ICMP_NO_DESTINATION_ADDRESS, 0,
-			 &any);
+			 v == DROP_NO_PEER	 ? ICMP_HOST_UNREACHABLE
+			 : v == DROP_NO_ENDPOINT ? ICMP_NO_DESTINATION_ADDRESS
+						 : ICMP_TOO_BIG,
+			 INNER_MAX, &any);
 	if (len)
 		worker_tun_write(w, answer, len);
 }
@@ -165,6 +170,8 @@ static void send_messages(struct worker *w)
 			wg_count(w->dp->device, o->message_peer[i], DROP_DOWN, n);
 		else if (m->result == UDP_SENT || m->result == UDP_SENT_WITHOUT_SOURCE)
 			wg_send_done(o->message_peer[i], n, m->len, w->now, &w->events);
+		else
+			wg_count(w->dp->device, o->message_peer[i], DROP_NOT_SENT, n);
 		if (w->udp && m->result == UDP_SENT_WITHOUT_SOURCE)
 			wg_send_source_failed(o->message_peer[i], &w->events);
 	}
@@ -293,6 +300,10 @@ static void take(struct worker *w, const struct virtio_net_hdr *h, uint8_t *text
 	}
 	if (g.count > 1) {
 		cut(w, &g, peer, mtu);
+		return;
+	}
+	if (g.len > INNER_MAX) {
+		refuse(w, peer, DROP_TOO_BIG, text, n);
 		return;
 	}
 	/* An ordinary packet stays where it is: the next one is read behind its tag. */

@@ -70,7 +70,7 @@ void worker_tun_failed(struct worker *w, int sys)
 	bool gone = sys == EBADFD && tun_name(w->dp->tun, name, NULL) != ERR_OK;
 
 	/* EIO: the interface is down.  The packet is lost, as on any interface that is. */
-	wg_count(w->dp->device, NULL, sys == EIO ? DROP_DOWN : DROP_QUEUE_FULL, 1);
+	wg_count(w->dp->device, NULL, sys == EIO ? DROP_DOWN : DROP_NOT_WRITTEN, 1);
 	if (!gone && ++w->tun_failures < TUN_FAILURES_MAX)
 		return;
 	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, tun_fd(w->dp->tun, w->number), NULL);

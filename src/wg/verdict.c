@@ -25,6 +25,9 @@ static const char *const names[WG_VERDICTS] = {
 	[DROP_DOWN] = "interface down",
 	[DROP_QUEUE_FULL] = "queue full",
 	[DROP_NO_MEMORY] = "no memory",
+	[DROP_TOO_BIG] = "too big",
+	[DROP_NOT_SENT] = "not sent",
+	[DROP_NOT_WRITTEN] = "not written",
 };
 
 const char *wg_verdict_name(enum wg_verdict v)
