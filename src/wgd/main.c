@@ -23,8 +23,7 @@ static void on_signal(void *ctx, int signo)
 {
 	struct wgd *w = ctx;
 
-	LOG_NOTE("device.stopping", F_STR("interface", w->ifname),
-		 F_STR("why", signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+	LOG_NOTE("device.stopping", F_STR("interface", w->ifname), F_INT("signal", signo));
 	loop_stop(w->loop);
 }
 
@@ -58,10 +57,11 @@ static void on_refused(void *ctx, const struct err *why)
 
 static enum err_code watch(struct wgd *w, struct err *e)
 {
-	enum err_code rc = loop_signal(w->loop, SIGTERM, on_signal, w, e);
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	enum err_code rc = ERR_OK;
 
-	if (!rc)
-		rc = loop_signal(w->loop, SIGINT, on_signal, w, e);
+	for (size_t i = 0; i < ARRAY_LEN(signals) && !rc; i++)
+		rc = loop_signal(w->loop, signals[i], on_signal, w, e);
 	return rc;
 }
 

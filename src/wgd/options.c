@@ -8,7 +8,8 @@ static const struct opt rows[] = {
 	{ "foreground", 'f', OPT_FLAG, AT(foreground), 0, 0, NULL, "WG_PROCESS_FOREGROUND", NULL,
 	  "stay in the foreground instead of forking when ready", NULL },
 	{ "log-level", 'l', OPT_TEXT, AT(log_level_text), 1, 255, NULL, "LOG_LEVEL", "LEVEL",
-	  "silent, error, warn, info, or verbose (also called debug); error when not given", NULL },
+	  "what is logged: silent, error (when not given), warn, info, or verbose (also debug)",
+	  NULL },
 	{ "log-json", 0, OPT_FLAG, AT(json), 0, 0, NULL, NULL, NULL, "log JSON, an object a line",
 	  NULL },
 	{ "workers", 'w', OPT_U32, AT(workers), 0, DATAPLANE_WORKERS_MAX, "0", NULL, "N",
@@ -32,14 +33,16 @@ static const struct opt rows[] = {
 
 static const char description[] =
 	"`qanat-wg` makes the WireGuard interface IFNAME and carries its packets, without help "
-	"of the kernel's own WireGuard. It is set up with wg(8) and ip(8) like any other, and is a "
-	"drop-in for wireguard-go(8): wg-quick(8) uses it when "
-	"`WG_QUICK_USERSPACE_IMPLEMENTATION=qanat-wg` is in its environment.\n"
+	"of the kernel's own WireGuard.\n"
+	"It is set up with wg(8) and ip(8) like any other, and is a drop-in for wireguard-go(8): "
+	"wg-quick(8) uses it when `WG_QUICK_USERSPACE_IMPLEMENTATION=qanat-wg` is in its "
+	"environment.\n"
 	"\n"
 	"It forks to the background as soon as the interface is there and wg(8) can talk to it; "
-	"when that fails it says why and exits with status 1. It ends when the interface is "
-	"deleted, when its socket is removed, or by SIGTERM or SIGINT, and takes the interface and "
-	"the socket along. Several may run side by side, one for each interface.";
+	"when that fails it says why and exits with status 1.\n"
+	"It ends when the interface is deleted, when its socket is removed, or by SIGTERM, SIGINT "
+	"or SIGHUP, and takes the interface and the socket along.\n"
+	"Several may run side by side, one for each interface.";
 
 static const char extra[] = "FILES\n"
 			    "  `/var/run/wireguard/IFNAME.sock`: the socket for wg(8).\n"

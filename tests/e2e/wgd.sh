@@ -43,6 +43,13 @@ daemon_stop() {
 	[ "$stopped" = 0 ] && [ ! -e "$(sock "$2")" ]
 }
 
+# A client that stops in mid-request is dropped after 30 s; the end of this script looks at how it went.
+check "qanat-wg starts for the silent client" daemon_start qanat-wg C "q8$id"
+silent_daemon=$daemon
+spawn silent.out timeout 120 python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b"set=1\nfwmark=7\n"); print(s.recv(100))' "$(sock "q8$id")"
+silent=$spawned
+
 # ---- the same conversation with both daemons ----
 
 cat >"$work/set.conf" <<CONF
@@ -163,6 +170,13 @@ for program in wireguard-go qanat-wg; do
 	conversation >"$work/talk.$program"
 	stop "$daemon"
 done
+check "qanat-wg starts for a port in use" daemon_start qanat-wg A "$if_a"
+ip -n "q${id}A" link set "$if_a" up
+ns A wg set "$if_a" listen-port 40003
+not_set() { ! ns A wg set "$if_a" listen-port 7777; }
+check "a port in use is refused" not_set
+check_eq "and the old one stays" 40003 "$(ns A wg show "$if_a" listen-port)"
+check "it ends well" daemon_stop "$daemon" "$if_a"
 kill "$port_holder"
 [ "$(wc -l <"$work/talk.qanat-wg")" -gt 200 ] || not_ok "the conversation took place" "$(head -c 400 "$work/talk.qanat-wg")"
 # One check for each command: the paragraphs of both conversations side by side.
@@ -232,6 +246,29 @@ for pair in "qanat-wg qanat-wg" "qanat-wg wireguard-go" "wireguard-go qanat-wg";
 	done
 done
 
+# ---- more clients than there is room for ----
+
+check "qanat-wg starts for many clients" daemon_start qanat-wg A "$if_a"
+check "65 clients that wait do no harm once they are gone" timeout 60 python3 - "$(sock "$if_a")" <<'PY'
+import socket, sys
+waiting = []
+for _ in range(65):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    waiting.append(s)
+for s in waiting:
+    s.close()
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(20)
+s.connect(sys.argv[1])
+s.sendall(b"get=1\n\n")
+assert s.recv(1000).endswith(b"errno=0\n\n")
+PY
+check "wg reaches it after that" ns A wg show "$if_a"
+check_has "wg lists it" "$(ns A wg show interfaces)" "(^| )$if_a( |\$)"
+check "it ends with SIGHUP too" stop "$daemon" HUP
+check_eq "with status" 0 "$stopped"
+
 # ---- into the background ----
 
 background() { ns A env "$@" timeout 20 qanat-wg "$if_a" </dev/null >"$work/background.out" 2>&1; }
@@ -249,6 +286,7 @@ not_background() { ! background; }
 check "a second one for the same interface fails" not_background
 check_has "and names interface and socket" "$(cat "$work/background.out")" "^qanat-wg: interface $if_a: socket .*$if_a.sock is in use"
 check "the first one is untouched" ns A wg show "$if_a"
+check_eq "its streams do not hold up who started it" /dev/null "$(readlink "/proc/$background_pid/fd/2")"
 check "deleting the interface" ip -n "q${id}A" link del "$if_a"
 check "ends the process" wait_for 10 gone "$background_pid"
 check "and removes its socket" test ! -e "$(sock "$if_a")"
@@ -260,7 +298,8 @@ rm -f "$(sock "$if_a")"
 check "removing the socket ends the process" wait_for 10 gone "$background_pid"
 check "and removes the interface" no_link A "$if_a"
 
-check "started once more" background
+check "started once more, with a log" background LOG_LEVEL=verbose
+check "which goes on after the start" wait_for 10 grep -q "info device.started interface=$if_a" "$work/background.out"
 background_pid=$(pgrep -xf "qanat-wg $if_a")
 kill -KILL "$background_pid"
 wait_for 10 gone "$background_pid"
@@ -379,9 +418,16 @@ else
 		check "ping, IPv4" ns A ping -c 3 -i 0.2 -W 5 10.9.0.2
 		check "ping, IPv6" ns A ping -6 -c 3 -i 0.2 -W 5 fd00:9::2
 		check_eq "20 MB through wg-quick's tunnel" "$want" "$(down 10.9.0.2)"
+		check "wg-quick save" quick save
+		check "what was saved has the peer" grep -qxF "PublicKey = $pub_b" "$work/$if_a.conf"
 		check "wg-quick down" quick down
 		check "its daemon ended" wait_for 10 gone "$background_pid"
 		check "its socket is gone" test ! -e "$(sock "$if_a")"
 	done
 	stop "$daemon_b"
 fi
+
+wait "$silent"
+check_eq "the silent client was dropped" "b''" "$(cat "$work/silent.out")"
+check "and nothing of its request applied but what was whole" test "$(ns C wg show "q8$id" fwmark)" = 0x7
+check "its daemon ends" daemon_stop "$silent_daemon" "q8$id"
