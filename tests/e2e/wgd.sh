@@ -259,8 +259,8 @@ for _ in range(65):
 for s in waiting:
     s.close()
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(20)
 s.connect(sys.argv[1])
+s.settimeout(20)
 s.sendall(b"get=1\n\n")
 assert s.recv(1000).endswith(b"errno=0\n\n")
 PY
