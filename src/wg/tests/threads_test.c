@@ -2,8 +2,8 @@
  * removes peers and changes keys.  Made for the thread sanitizer; it also checks that what
  * arrives is what was sent, each packet at most once.
  *
- * Two devices; each direction has two workers, which pass sealed packets through a ring and open
- * them at the other end at once.  Reclamation by quiescence, as in the dataplane: each worker
+ * Two devices; each direction has two workers, which pass sealed packets to each other and open
+ * them at the other end at once, twice.  Reclamation by quiescence, as in the dataplane: each worker
  * counts its rounds, and what is retired is freed when all have counted on.
  */
 #include <stdarg.h>
@@ -49,6 +49,7 @@ struct world {
 	_Atomic uint64_t rounds[WORKERS];
 	_Atomic uint64_t delivered;
 	_Atomic uint64_t forged;
+	_Atomic uint64_t twice; /* replays that were taken */
 	struct queue queue;
 };
 
@@ -113,8 +114,8 @@ static void push_events(struct world *w, unsigned side, struct wg_events *ev)
 
 /* ---- a packet from one side to the other, all on this thread ---- */
 
-static void open_packet(struct world *w, unsigned side, uint8_t *dgram, size_t n,
-			const struct wg_path *from, struct wg_events *ev)
+static enum wg_verdict open_packet(struct world *w, unsigned side, uint8_t *dgram, size_t n,
+				   const struct wg_path *from, struct wg_events *ev)
 {
 	int64_t now = atomic_load(&w->now);
 	struct wg_receive r;
@@ -135,12 +136,13 @@ static void open_packet(struct world *w, unsigned side, uint8_t *dgram, size_t n
 		atomic_fetch_add(&w->delivered, 1);
 	else if (v != WG_KEEPALIVE)
 		wg_count(w->d[side], r.peer, v, 1);
+	return v;
 }
 
 static void send_packet(struct world *w, unsigned side, unsigned k, uint16_t port,
 			struct wg_events *ev, struct wg_events *other_ev)
 {
-	uint8_t buf[WG_TRANSPORT_MIN + 32] = { 0 };
+	uint8_t buf[WG_TRANSPORT_MIN + 32] = { 0 }, again[sizeof buf];
 	uint8_t *ip = buf + WG_TRANSPORT_HEADER_LEN;
 	const uint8_t dst[4] = { 10, 0, (uint8_t)!side, (uint8_t)k };
 	const uint8_t header[20] = { 0x45,
@@ -181,7 +183,10 @@ static void send_packet(struct world *w, unsigned side, unsigned k, uint16_t por
 		wg_transport_header(buf, out.receiver, out.counter);
 		aead_seal_batch(&job, 1);
 		wg_send_done(p, 1, sizeof buf, now, ev);
+		memcpy(again, buf, sizeof again);
 		open_packet(w, !side, buf, sizeof buf, &from, other_ev);
+		if (open_packet(w, !side, again, sizeof again, &from, other_ev) == WG_OK)
+			atomic_fetch_add(&w->twice, 1);
 	} else if (v == WG_STAGE) {
 		struct item i = { .side = side, .is_stage = true, .peer = p, .dgram_n = 20 };
 
@@ -344,11 +349,8 @@ static void everything_at_once(void **state)
 	drain(&w);
 	assert_true(atomic_load(&w.delivered) > 100);
 	assert_int_equal(atomic_load(&w.forged), 0);
+	assert_int_equal(atomic_load(&w.twice), 0);
 	for (unsigned s = 0; s < 2; s++) {
-		uint64_t counts[WG_VERDICTS];
-
-		wg_counts(w.d[s], NULL, counts);
-		assert_int_equal(counts[DROP_REPLAY], 0);
 		wg_device_free(w.d[s]);
 		retired_free(&w.retired[s], retired_advance(&w.retired[s]));
 	}
