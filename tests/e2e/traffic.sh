@@ -38,6 +38,8 @@ before_state() { # what must be the same after the gateway has stopped
 }
 # Lifetimes and counters move by themselves.
 snapshot() { before_state | sed -E 's/ (valid_lft|preferred_lft|expires) [^ ]+//g; s/qlen [0-9]+//' | sort; }
+settled() { ! ip -n "q${id}G" -6 addr | grep -q tentative; }
+wait_for 10 settled
 snapshot >"$work/before"
 
 # ---- the gateway ----
@@ -154,7 +156,7 @@ if [ "$mode" = qanat ]; then
 fi
 
 # ---- a spoofed inner source is dropped and counted ----
-drops() { q server_status | jq '[.data.. | objects | select(has("source_not_allowed")) | .source_not_allowed] | add // 0' 2>/dev/null; }
+drops() { q server_status | jq .data.drops.source_not_allowed; }
 ip -n "q${id}C" addr add 10.8.0.99/32 dev "$if_c"
 if [ "$mode" = qanat ]; then
 	drops_before=$(drops)
