@@ -32,7 +32,7 @@ enum err_code tun_name_check(struct str name, struct err *e)
 	bool odd = false;
 
 	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
+		unsigned char c = (unsigned char)name.p[i];
 
 		odd |= c <= ' ' || c == '/' || c == '%' || c == ':' || c == 0x7f;
 	}
@@ -146,9 +146,9 @@ static enum err_code take_over(struct tun *t, const struct tun_options *o, struc
 	if (ioctl(o->fd, TUNGETIFF, &r) < 0)
 		return err_set(e, ERR_INVALID, "descriptor %d is no TUN interface: %s", o->fd,
 			       strerror(errno));
-	if (!(r.ifr_flags & IFF_TUN) || !(r.ifr_flags & IFF_NO_PI))
-		return err_set(e, ERR_INVALID,
-			       "interface %.15s of descriptor %d must be a TUN with IFF_NO_PI",
+	/* That IFF_NO_PI was left out cannot be seen: the kernel always reports it. */
+	if (!(r.ifr_flags & IFF_TUN))
+		return err_set(e, ERR_INVALID, "interface %.15s of descriptor %d is no TUN",
 			       r.ifr_name, o->fd);
 	rc = fd_nonblock(o->fd, e);
 	if (rc)
