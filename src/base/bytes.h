@@ -187,7 +187,7 @@ static inline void wr_bytes(struct wr *w, const void *p, size_t n)
 {
 	uint8_t *b = wr_reserve(w, n);
 
-	if (b && n)
+	if (!w->full && n)
 		memcpy(b, p, n);
 }
 
@@ -195,7 +195,7 @@ static inline void wr_zero(struct wr *w, size_t n)
 {
 	uint8_t *b = wr_reserve(w, n);
 
-	if (b && n)
+	if (!w->full && n)
 		memset(b, 0, n);
 }
 
@@ -208,7 +208,7 @@ static inline void wr_be16(struct wr *w, uint16_t v)
 {
 	uint8_t *b = wr_reserve(w, 2);
 
-	if (b)
+	if (!w->full)
 		store_be16(b, v);
 }
 
@@ -216,7 +216,7 @@ static inline void wr_be32(struct wr *w, uint32_t v)
 {
 	uint8_t *b = wr_reserve(w, 4);
 
-	if (b)
+	if (!w->full)
 		store_be32(b, v);
 }
 
@@ -224,7 +224,7 @@ static inline void wr_le32(struct wr *w, uint32_t v)
 {
 	uint8_t *b = wr_reserve(w, 4);
 
-	if (b)
+	if (!w->full)
 		store_le32(b, v);
 }
 
@@ -232,7 +232,7 @@ static inline void wr_le64(struct wr *w, uint64_t v)
 {
 	uint8_t *b = wr_reserve(w, 8);
 
-	if (b)
+	if (!w->full)
 		store_le64(b, v);
 }
 
