@@ -125,7 +125,7 @@ void help_reference(struct buf *out, const char *program)
 /* Begins with a capital and ends with a point: help texts do neither. */
 static void man_sentence(struct buf *out, const char *text)
 {
-	char first = text[0] >= 'a' && text[0] <= 'z' ? (char)(text[0] - 'a' + 'A') : text[0];
+	int first = text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' + 'A' : text[0];
 
 	buf_printf(out, "  %c%s.\n", first, text[0] ? text + 1 : "");
 }

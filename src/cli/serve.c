@@ -24,6 +24,7 @@
 #define PAUSE_MAX_NS (30 * NS_PER_S)
 #define CRASHES_MAX 10
 #define FOREVER INT64_MAX
+#define POLL_MAX_MS INT64_C(3600000) /* long waits in pieces: poll takes an int */
 #define ARGS_MAX 24
 
 enum event {
@@ -149,8 +150,7 @@ static enum event event_wait(struct serve *s, int64_t wait_ns)
 	int64_t now = clock_mono_ns(), end = wait_ns == FOREVER ? FOREVER : now + wait_ns;
 
 	for (; now < end; now = clock_mono_ns()) {
-		/* In pieces of an hour, for poll's int of milliseconds. */
-		int64_t left_ms = MIN((end - now) / NS_PER_MS + 1, 3600 * 1000);
+		int64_t left_ms = MIN((end - now) / NS_PER_MS + 1, POLL_MAX_MS);
 		struct pollfd fds[] = { { .fd = s->signals, .events = POLLIN },
 					{ .fd = s->child.ready_fd, .events = POLLIN } };
 		enum event event;

@@ -47,8 +47,12 @@ void view_label(struct buf *out, const char *name)
 {
 	struct buf spaced = { 0 };
 
-	for (; *name; name++)
-		buf_char(&spaced, *name == '_' ? ' ' : *name);
+	for (; *name; name++) {
+		if (*name == '_')
+			buf_char(&spaced, ' ');
+		else
+			buf_char(&spaced, *name);
+	}
 	buf_escaped(out, buf_view(&spaced));
 	out->full |= spaced.full;
 	buf_done(&spaced);
