@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "base/log.h"
+#include "dataplane/watch.h"
 
 /* A handshake costs four X25519, some 200 us: so many hold the lock for a few milliseconds. */
 #define HANDSHAKES_A_TURN 16
@@ -105,6 +106,8 @@ static void take_staged(struct dataplane *dp, int64_t now)
 	struct staged_item item;
 
 	for (size_t n = mailbox_capacity(dp->staged); n && mailbox_take(dp->staged, &item); n--) {
+		if (!dp->up)
+			watch_look(dp->watch);
 		wg_device_stage(dp->device, item.peer, item.copy, item.len, now);
 		free(item.copy);
 	}

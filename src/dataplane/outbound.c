@@ -145,7 +145,8 @@ static size_t begin_run(struct worker *w, struct out_run *r, struct aead_job *jo
 						    .counter = r->send.counter + i,
 						    .text = text,
 						    .len = p->padded };
-		} else if (v == WG_STAGE) {
+		} else if (v == WG_STAGE || v == DROP_DOWN) {
+			/* Down, yet here is a packet: control has not yet heard of the change. */
 			stage(w, p);
 		} else {
 			refuse(w, p->peer, v, text, p->len);

@@ -91,23 +91,27 @@ static void on_out_of_sight(void *ctx)
 	loop_timer_set(w->dp->loop, &w->poll, loop_now(w->dp->loop));
 }
 
-/* Without reports: a TUN that is down refuses even an empty packet in its own way (EIO), one that
- * is up finds it malformed (EINVAL). */
+/* A TUN that is down refuses even nonsense in its own way (EIO); one that is up finds it
+ * malformed (EINVAL). */
+void watch_look(struct watch *w)
+{
+	struct virtio_net_hdr none = { 0 };
+	uint8_t nonsense[1] = { 0 };
+	const struct iovec iov[2] = { { &none, sizeof none }, { nonsense, sizeof nonsense } };
+
+	set_up(w->dp, tun_write(w->dp->tun, 0, iov, 2) != -EIO);
+}
+
 static void poll_due(struct loop_timer *t)
 {
 	struct watch *w = CONTAINER_OF(t, struct watch, poll);
-	struct virtio_net_hdr none = { 0 };
-	uint8_t nothing[1] = { 0 };
-	const struct iovec iov[2] = { { &none, sizeof none }, { nothing, sizeof nothing } };
-	int rc;
 
 	if (!still_there(w)) {
 		dataplane_report_gone(w->dp);
 		return;
 	}
-	rc = tun_write(w->dp->tun, 0, iov, 2);
 	pthread_mutex_lock(&w->dp->lock);
-	set_up(w->dp, rc != -EIO);
+	watch_look(w);
 	pthread_mutex_unlock(&w->dp->lock);
 	loop_timer_set(w->dp->loop, &w->poll, loop_now(w->dp->loop) + POLL_INTERVAL);
 }

@@ -12,5 +12,8 @@
 /* Before the control thread runs; afterwards its callbacks run there. */
 MUST_CHECK enum err_code watch_open(struct watch **out, struct dataplane *dp, struct err *e);
 void watch_close(struct watch *w);
+/* Control thread, with the lock held: looks whether the interface is up, without waiting for the
+ * report. */
+void watch_look(struct watch *w);
 
 #endif
