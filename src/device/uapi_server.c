@@ -151,7 +151,8 @@ static enum err_code watch_open(struct uapi_server *s, struct err *e)
 	enum err_code rc;
 
 	if (fd < 0)
-		return err_sys(e, errno, "watch %s", UAPI_DIRECTORY);
+		return err_sys(e, errno, "watch %s (see sysctl fs.inotify.max_user_instances)",
+			       UAPI_DIRECTORY);
 	s->watch = (struct loop_fd){ .fd = fd, .events = LOOP_READ, .ready = watch_ready };
 	if (inotify_add_watch(fd, UAPI_DIRECTORY,
 			      IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF |

@@ -174,7 +174,9 @@ int main(int argc, char **argv)
 	log_json(o.json);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (run(&o, &e)) {
-		fprintf(stderr, "qanat-wg: %s\n", e.msg);
+		fprintf(stderr, "qanat-wg: %s%s\n", e.msg,
+			e.code == ERR_DENIED && geteuid() != 0 ? "; it has to be started by root"
+							       : "");
 		return 1;
 	}
 	return 0;

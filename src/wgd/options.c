@@ -81,11 +81,10 @@ static enum err_code check_ifname(const char *name, struct err *e)
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return err_set(e, ERR_INVALID, "interface name \"%s\" is not allowed", shown);
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)name[i] <= ' ' || (unsigned char)name[i] >= 0x7f ||
-		    strchr("/:%", name[i]))
+		if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f || strchr("/:%", name[i]))
 			return err_set(e, ERR_INVALID,
 				       "interface name \"%s\": no '/', ':', '%%', spaces or "
-				       "characters beyond ASCII",
+				       "control characters",
 				       shown);
 	return ERR_OK;
 }
