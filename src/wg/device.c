@@ -1,3 +1,5 @@
+#include "wg/device.h"
+
 #include "wg/core.h"
 #include "wg/handshake.h"
 #include "wg/staged.h"

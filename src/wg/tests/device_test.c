@@ -485,6 +485,33 @@ static void limited_under_load(void **state)
 	assert_int_equal(limited, 10 - WG_LIMIT_BURST);
 }
 
+/* Shipped bug: retries without jitter, so that two sides or a thousand peers stay in step.  And
+ * each has a new ephemeral key, index and timestamp. */
+static void retries_differ(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dgram before, *now = &s->last[0][WG_INITIATION];
+	int64_t shortest = INT64_MAX, longest = 0, last;
+
+	s->drop_next[0][WG_INITIATION] = 1000;
+	sim_send(s, 0, 10);
+	for (unsigned i = 0; i < 15; i++) {
+		before = *now;
+		last = s->side[0].seen.last_sent_at[WG_INITIATION];
+		sim_run(s,
+			WG_REKEY_TIMEOUT + WG_REKEY_JITTER_MAX - (s->now - last) + 10 * NS_PER_MS);
+		last = s->side[0].seen.last_sent_at[WG_INITIATION] - last;
+		shortest = MIN(shortest, last);
+		longest = MAX(longest, last);
+		assert_memory_not_equal(before.d + 4, now->d + 4, 4);
+		assert_memory_not_equal(before.d + 8, now->d + 8, KEY_LEN);
+		assert_memory_not_equal(before.d + 88, now->d + 88, WG_TIMESTAMP_LEN);
+	}
+	assert_true(shortest >= WG_REKEY_TIMEOUT);
+	assert_true(longest <= WG_REKEY_TIMEOUT + WG_REKEY_JITTER_MAX + 5 * NS_PER_MS);
+	assert_true(longest - shortest > 100 * NS_PER_MS);
+}
+
 /* ---- staging ---- */
 
 static void staged_bytes_are_limited(void **state)
@@ -573,6 +600,7 @@ int main(void)
 		WITH_SIM(forged_cookies),
 		WITH_SIM(load_is_sticky),
 		WITH_SIM(limited_under_load),
+		WITH_SIM(retries_differ),
 		WITH_SIM(staged_bytes_are_limited),
 		WITH_SIM(removing_cuts_off),
 		WITH_SIM(what_peers_say),
