@@ -2,8 +2,8 @@
  *
  * Threads: one control thread (handshakes, timers, events, reclamation, watching the interface)
  * and 1..DATAPLANE_WORKERS_MAX packet workers, each with a TUN queue and a pair of UDP sockets.
- * Functions here may be called from any thread; they take the device's lock, which the workers
- * never take.  Workers read configuration from an immutable snapshot behind one pointer.
+ * Functions here may be called from any thread; they take the device's lock, for which
+ * workers never wait.  Workers read configuration from an immutable snapshot behind one pointer.
  *
  * Steady traffic allocates nothing and takes no lock.  Offloads (TUN vnet_hdr with TSO, UDP_SEGMENT,
  * UDP_GRO) are probed at open, and given up at run time per socket when the kernel refuses them.

@@ -88,6 +88,7 @@ static void open_jobs(struct worker *w)
 		if (in->job[i].ok)
 			v = wg_receive_done(w->dp->device, rx, in->from[i].path, in->from[i].ecn,
 					    w->now, &inner_len, &w->events);
+		worker_settle(w);
 		if (v == WG_OK)
 			deliver(w, rx->text, inner_len);
 		else if (v != WG_KEEPALIVE)

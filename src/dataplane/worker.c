@@ -1,12 +1,14 @@
 #include "dataplane/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "dataplane/control.h"
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
 
@@ -14,6 +16,9 @@
 #define TUN_FAILURES_MAX 1000
 /* Copies of keys inside the AEAD are wiped after this long without a packet. */
 #define FORGET_KEYS_MS 10000
+/* How often the lock is tried when an event decides the answer; control mostly holds it for some
+ * microseconds, and a session is confirmed once in two minutes. */
+#define SETTLE_TRIES 16
 
 static enum err_code watch(const struct worker *w, int fd, uint64_t tag, struct err *e)
 {
@@ -87,6 +92,34 @@ void worker_tun_write(struct worker *w, uint8_t *packet, size_t n)
 		worker_tun_failed(w, -rc);
 	else
 		w->tun_failures = 0;
+}
+
+static bool decides_the_answer(const struct wg_events *ev)
+{
+	for (size_t i = 0; i < ev->n; i++) {
+		if (ev->ev[i].kind == WG_EV_SESSION_CONFIRMED || ev->ev[i].kind == WG_EV_ROAMED)
+			return true;
+	}
+	return false;
+}
+
+void worker_settle(struct worker *w)
+{
+	struct dataplane *dp = w->dp;
+
+	if (LIKELY(!w->events.n) || !decides_the_answer(&w->events))
+		return;
+	for (int tries = 0; pthread_mutex_trylock(&dp->lock); tries++) {
+		if (tries == SETTLE_TRIES)
+			return;
+		sched_yield();
+	}
+	for (size_t i = 0; i < w->events.n; i++)
+		wg_device_event(dp->device, &w->events.ev[i], w->now);
+	w->events.n = 0;
+	control_own_events(dp);
+	pthread_mutex_unlock(&dp->lock);
+	control_kick(dp); /* deadlines may have changed */
 }
 
 /* Hands what packet calls learned to control.  What does not fit will be raised again. */

@@ -18,6 +18,11 @@ MUST_CHECK enum err_code worker_start(struct worker *w, struct err *e);
 void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
 
+/* Before a packet is delivered: if it confirmed a session or came from a new path, the answer to it
+ * should already go by that session and path.  Done at once when the lock is free or soon is, else left
+ * to control. */
+void worker_settle(struct worker *w);
+
 /* Writes a packet that is not joined to others; counts what the kernel refuses. */
 void worker_tun_write(struct worker *w, uint8_t *packet, size_t n);
 /* After a failed read or write: `sys` is a positive errno. */
