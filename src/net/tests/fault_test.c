@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host.h"
+#include "net/tests/host.h"
 
 #define STEPS_MAX 100 /* far more than there are */
 

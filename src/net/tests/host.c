@@ -1,4 +1,4 @@
-#include "host.h"
+#include "net/tests/host.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "host.h"
+#include "net/tests/host.h"
 
 #define PACKET_MAX 2048
 #define V4_LEN 20
