@@ -133,7 +133,7 @@ static void add_allowed_ip(struct wg_uapi_set *s, struct str value)
 	}
 	ip_prefix_mask(&ip.prefix);
 	if (!s->ips)
-		s->ips = calloc(WG_UAPI_PART_MAX, sizeof *s->ips);
+		s->ips = malloc(WG_UAPI_PART_MAX * sizeof *s->ips);
 	if (!s->ips) {
 		applied(s, err_set(&s->why, ERR_NOMEM, "allowed IPs of a peer"));
 		return;

@@ -62,8 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct buf text = { 0 };
 	struct err e = { 0 };
 
-	if (wg_conf_parse(&a, (struct str){ (const char *)data, len }, "fuzz", &e)) {
-		BUG_ON(!e.msg[0] || e.code == ERR_OK);
+	/* Messages with the nearest key cost more than all the rest: they are asked for now and then. */
+	struct err *listen = len % 8 ? NULL : &e;
+
+	if (wg_conf_parse(&a, (struct str){ (const char *)data, len }, "fuzz", listen)) {
+		BUG_ON(listen && (!e.msg[0] || e.code == ERR_OK));
 		return 0;
 	}
 	BUG_ON(wg_conf_write(&text, &a, &e));
