@@ -100,6 +100,9 @@ static enum api_code call_explain(const struct command *c, const char *path, str
 				? "; it is not known whether this was done: look, then ask again"
 				: ": ask again");
 		return API_SERVICE_ERROR;
+	case ERR_INVALID:
+	case ERR_RANGE:
+		return API_VALIDATION_ERROR;
 	default:
 		break;
 	}

@@ -97,13 +97,16 @@ enum err_code child_start(struct child *out, const char *path, char **argv, size
 	int pipe_fd[2];
 	char number[16];
 	pid_t parent = getpid(), pid;
+	enum err_code rc;
+	int why;
 
 	if (pipe2(pipe_fd, O_CLOEXEC))
 		return err_sys(e, errno, "make a pipe for %s", path);
-	if (fd_nonblock(pipe_fd[0], e)) {
+	rc = fd_nonblock(pipe_fd[0], e);
+	if (rc) {
 		fd_close(pipe_fd[0]);
 		fd_close(pipe_fd[1]);
-		return err_wrap(e, "pipe for %s", path);
+		return rc;
 	}
 	snprintf(number, sizeof number, "%d", pipe_fd[1]);
 	argv[argc] = (char[]){ "--ready-fd" };
@@ -112,11 +115,11 @@ enum err_code child_start(struct child *out, const char *path, char **argv, size
 	pid = fork();
 	if (pid == 0)
 		child_become(path, argv, pipe_fd[1], parent);
+	why = errno;
 	argv[argc] = NULL; /* what they pointed to ends here */
 	fd_close(pipe_fd[1]);
 	if (pid < 0) {
-		enum err_code rc = err_sys(e, errno, "start %s", path);
-
+		rc = err_sys(e, why, "start %s", path);
 		fd_close(pipe_fd[0]);
 		return rc;
 	}

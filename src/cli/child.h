@@ -12,6 +12,9 @@
 #include "base/err.h"
 #include "base/text.h"
 
+/* From this status on nobody has said a word: 126 and 127 as of a shell, and signals. */
+#define CHILD_NOT_RUN 126
+
 struct child {
 	pid_t pid; /* 0: not running */
 	int ready_fd; /* our end of the pipe, or -1 */

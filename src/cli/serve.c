@@ -250,8 +250,13 @@ static int supervise(struct serve *s)
 
 			return event == EVENT_STOP ? status : CLI_FAILED;
 		}
-		if (first && !served)
-			return child_exit_status(s->child.status); /* it said why itself */
+		if (first && !served) {
+			int status = child_exit_status(s->child.status);
+
+			if (status >= CHILD_NOT_RUN) /* else it said why itself */
+				complain_end(s, " before it was ready");
+			return status;
+		}
 		first = false;
 		if (s->child.status == 0) {
 			say("the gateway has stopped");
@@ -274,8 +279,10 @@ static enum err_code serve_open(struct serve *s, struct err *e)
 	const struct serve_options *o = s->options;
 	enum err_code rc = client_name_check(str_of(o->client), e);
 
-	if (rc)
-		return err_wrap(e, "--client");
+	if (rc) {
+		err_wrap(e, "--client");
+		return rc;
+	}
 	if (o->started_at && !serve_time_parse(str_of(o->started_at), &s->started_ns))
 		return err_set(e, ERR_INVALID, "--started-at: '%s' is not a number of seconds",
 			       o->started_at);

@@ -19,15 +19,16 @@ static enum err_code core_ask(json_t **data, const struct serve_options *o, cons
 		return err_set(e, ERR_NOMEM, "no memory to ask for %s", action);
 	rc = control_call(&answer, o->socket, STR("core"), str_of(action), params, e);
 	json_decref(params);
-	if (rc)
-		return err_wrap(e, "core %s", action);
+	if (rc) {
+		err_wrap(e, "core %s", action);
+		return rc;
+	}
 	if (json_is_true(json_object_get(answer, "success"))) {
 		*data = json_incref(json_object_get(answer, "data"));
 	} else {
-		struct str why = view_field(answer, "error"), code = view_field(answer, "code");
+		struct str why = view_field(answer, "error");
 
-		rc = err_set(e, str_eq(code, STR("CLIENT_NOT_FOUND")) ? ERR_NOT_FOUND : ERR_INVALID,
-			     "core %s: %.*s", action, STR_ARG(why));
+		rc = err_set(e, ERR_INVALID, "core %s: %.*s", action, STR_ARG(why));
 	}
 	json_decref(answer);
 	return rc;
@@ -110,33 +111,39 @@ static void qr_add(struct buf *out, const struct serve_options *o, const struct 
 	}
 }
 
-/* Values of the client and the gateway, or only of the gateway when somebody removed the client. */
-static enum err_code details_add(struct buf *out, const struct serve_options *o,
-				 const struct term *t, bool made, struct err *e)
+static void gateway_add(struct buf *out, const struct serve_options *o)
 {
-	json_t *status = NULL, *exported = NULL;
-	enum err_code rc = core_ask(&status, o, "server_status", json_object(), e);
-	json_t *settings = json_object_get(status, "configuration");
-	struct str config;
+	json_t *status = NULL, *settings;
 
-	if (rc)
-		return rc;
+	/* A summary without these lines is no reason to stop serving. */
+	if (core_ask(&status, o, "server_status", json_object(), NULL))
+		return;
+	settings = json_object_get(status, "configuration");
 	line_add(out, "interface", view_field(settings, "interface"));
 	line_add(out, "network", view_field(settings, "network"));
-	rc = core_ask(&exported, o, "export_client", json_pack("{s:s}", "client_name", o->client),
-		      e);
-	if (rc == ERR_NOT_FOUND)
-		rc = ERR_OK; /* there are clients, though none of this name */
+	json_decref(status);
+}
+
+/* The client's configuration shows where clients connect to; without one, why there is none: no
+ * default route yet, say, or somebody removed this client. */
+static void client_add(struct buf *out, const struct serve_options *o, const struct term *t,
+		       bool made)
+{
+	json_t *exported = NULL;
+	struct err e = { 0 };
+	struct str config;
+
+	if (core_ask(&exported, o, "export_client", json_pack("{s:s}", "client_name", o->client),
+		     &e)) {
+		line_add(out, "client", str_of(e.msg));
+		return;
+	}
 	config = view_field(exported, "config");
 	line_add(out, "endpoint", config_value(config, STR("Endpoint")));
-	if (config.n) {
-		buf_printf(out, "  %-10s  %s (%s)\n", "client", o->client,
-			   made ? "new" : "found in the state directory");
-		qr_add(out, o, t, config);
-	}
+	buf_printf(out, "  %-10s  %s (%s)\n", "client", o->client,
+		   made ? "new" : "found in the state directory");
+	qr_add(out, o, t, config);
 	json_decref(exported);
-	json_decref(status);
-	return rc;
 }
 
 enum err_code welcome_text(struct buf *out, const struct serve_options *o, const struct term *t,
@@ -150,9 +157,8 @@ enum err_code welcome_text(struct buf *out, const struct serve_options *o, const
 	buf_printf(out, "\n%sQanat is ready in %.1f s%s\n", term_style(t, TERM_BOLD),
 		   (double)(clock_real_ns() - started_ns) / (double)NS_PER_S,
 		   term_style(t, TERM_PLAIN));
-	rc = details_add(out, o, t, made, e);
-	if (rc)
-		return rc;
+	gateway_add(out, o);
+	client_add(out, o, t, made);
 	buf_z(out, "\nMore clients, from another terminal:\n");
 	command_add(out, o, "add_client client_name=laptop");
 	command_add(out, o, "export_client client_name=laptop --qr");

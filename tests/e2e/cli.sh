@@ -172,6 +172,8 @@ fake big
 run qanat core export_client client_name=phone --qr
 check_eq "too much for a QR code: exit status" 1 "$rc"
 check_has "too much for a QR code: says so" "$err" 'QR code holds.*--out FILE'
+run qanat core add_client "client_name=$(printf 'x%.0s' {1..100000})"
+check_eq "a request that is too long" "1 VALIDATION_ERROR" "$rc $(jq -r .code <<<"$out")"
 unfake
 fake die
 run qanat core add_client client_name=x
@@ -321,6 +323,11 @@ serve --no-qr
 wait_for 20 said 'Ctrl-C stops'
 check "--no-qr" sh -c "! grep -qE '█|▀' '$work/serve.log'"
 stop "$serving"
+echo nohost >"$state/mode"
+serve
+check "a gateway without an endpoint serves" wait_for 20 said 'Ctrl-C stops'
+check "a gateway without an endpoint: said" said 'the address of this gateway is not known'
+stop "$serving"
 echo early >"$state/mode"
 serve
 wait "$serving"
@@ -341,6 +348,10 @@ check_eq "serve: a wrong client name: status" 2 "$rc"
 check_has "serve: a wrong client name: said" "$err" '^qanat: --client'
 run "$bin/qanat" serve --started-at yesterday --state "$state"
 check_eq "serve: a wrong time: status" 2 "$rc"
+printf '#!/nonexistent\n' >"$bin/qanat-gateway"
+run "$bin/qanat" serve --state "$state"
+check_eq "serve with a gateway that cannot be executed: status" 127 "$rc"
+check_has "serve with a gateway that cannot be executed: said" "$err" 'exited with status 127 before'
 rm "$bin/qanat-gateway"
 run env PATH=/nonexistent "$bin/qanat" serve --state "$state"
 check_eq "serve without a gateway: status" 1 "$rc"

@@ -6,8 +6,8 @@ usage: fake-gateway.py SOCKET [MODE]
 MODE says what goes wrong: `hostile` names and messages with control sequences, `die` closes before
 answering, `junk` answers what is no envelope, `big` exports more than a QR code holds, `slow` never
 answers.  As `qanat-gateway` it takes that program's options and says "ready" on --ready-fd; then
-the file STATE/mode is its MODE, and `crash` ends it by SIGKILL, `deaf` ignores SIGTERM, `early`
-fails before it is ready, `mute` never gets ready.
+the file STATE/mode is its MODE, and `deaf` ignores SIGTERM, `early` fails before it is ready,
+`nohost` knows no endpoint.
 """
 import json
 import os
@@ -57,6 +57,8 @@ def act(action, params):
         return {"total": len(found), "clients": found[:params.get("per_page", 10)],
                 "pagination": {"page": 1, "per_page": 10, "total_pages": 1, "has_next": False,
                                "has_prev": False, "showing_from": 1, "showing_to": len(found)}}
+    if action == "export_client" and mode == "nohost":
+        return "CONFIG_ERROR", "the address of this gateway is not known"
     if action == "export_client":
         if name not in clients:
             text = f"no client '{name}'" + ("\x1b[2J" if mode == "hostile" else "")
@@ -134,9 +136,8 @@ def gateway(argv):
     if os.path.exists(f"{state}/clients"):
         clients["old"] = 0
     listener = listen(options["--socket"])
-    if mode != "mute":
-        os.write(int(options["--ready-fd"]), b"ready\n")
-        os.close(int(options["--ready-fd"]))
+    os.write(int(options["--ready-fd"]), b"ready\n")
+    os.close(int(options["--ready-fd"]))
     accept(listener)
 
 
