@@ -1,10 +1,11 @@
-#include "db/inside.h"
+#include "db/db.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
 #include "base/fault.h"
 #include "base/fs.h"
+#include "db/inside.h"
 
 enum err_code db_exec(struct db *db, const char *sql, const char *doing, struct err *e)
 {

@@ -247,27 +247,6 @@ static void writes_the_manual(void **state)
 	buf_done(&b);
 }
 
-/* The page as mandoc judges it. */
-static void manual_is_valid(void **state)
-{
-	struct buf b = { 0 };
-	FILE *mandoc;
-	int status;
-
-	(void)state;
-	if (system("command -v mandoc >/dev/null") != 0) {
-		print_message("skipped: mandoc is not installed\n");
-		skip();
-	}
-	opt_man(&prog, &b);
-	mandoc = popen("mandoc -T lint -W warning", "w");
-	assert_non_null(mandoc);
-	assert_int_equal(fwrite(b.p, 1, b.n, mandoc), b.n);
-	status = pclose(mandoc);
-	buf_done(&b);
-	assert_int_equal(status, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,7 +256,6 @@ int main(void)
 		cmocka_unit_test(finds_the_nearest_name),
 		cmocka_unit_test(helps_in_columns),
 		cmocka_unit_test(writes_the_manual),
-		cmocka_unit_test(manual_is_valid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

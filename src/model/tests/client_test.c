@@ -103,7 +103,7 @@ static void writes_json(void **state)
 	json_is(&c, true,
 		"{\"name\":\"laptop\",\"ip\":\"10.8.0.2\",\"ipv6\":\"fd00::2\",\"public_key\":"
 		"\"" PUBLIC "\",\"created\":\"2026-11-21T10:47:27\",\"enabled\":false,\"private_"
-			    "key\":\"" PRIVATE "\",\"preshared_key\":\"" SHARED "\"}");
+		"key\":\"" PRIVATE "\",\"preshared_key\":\"" SHARED "\"}");
 	client_done(&c);
 }
 
