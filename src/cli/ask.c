@@ -53,7 +53,17 @@ static void json_add(struct buf *out, const struct ask *a, json_t *document)
 	free(text);
 }
 
-/* A failure that was found on this side of the socket, told as the gateway would. */
+/* A failure found on this side of the socket, in the gateway's form; takes `data` over. */
+static void failure_add(struct buf *out, const struct ask *a, const struct command *c,
+			enum api_code code, const char *message, json_t *data)
+{
+	json_t *envelope =
+		envelope_failure(c->module, c->action, clock_real_ns(), code, message, data);
+
+	json_add(out, a, envelope);
+	json_decref(envelope);
+}
+
 static int fail(const struct ask *a, const struct command *c, enum api_code code,
 		const char *message, json_t *data, int status)
 {
@@ -63,14 +73,10 @@ static int fail(const struct ask *a, const struct command *c, enum api_code code
 	if (!a->reference &&
 	    (!json || status == CLI_USAGE || (isatty(STDERR_FILENO) == 1 && !a->term.tty)))
 		term_complain(message);
-	if (json) {
-		json_t *envelope = envelope_failure(c->module, c->action, clock_real_ns(), code,
-						    message, json_incref(data));
-
-		json_add(&out, a, envelope);
-		json_decref(envelope);
-	}
-	json_decref(data);
+	if (json)
+		failure_add(&out, a, c, code, message, data);
+	else
+		json_decref(data);
 	if (status == CLI_USAGE && a->reference) /* the old tool knows 0 and 1 only */
 		status = a->options->compat_exit ? CLI_DONE : CLI_FAILED;
 	return finish(&out, status);
@@ -188,6 +194,20 @@ static int refused(const struct ask *a, json_t *answer)
 	return finish(&out, status);
 }
 
+/* The gateway did its part, but the file or the picture could not be made. */
+static int export_failed(const struct ask *a, const struct command *c, struct buf *out,
+			 const struct err *e)
+{
+	bool bare = a->options->qr || strcmp(a->options->out, "-") == 0; /* stdout has no JSON */
+
+	term_complain(e->msg);
+	if (wants_json(a) && !bare)
+		failure_add(out, a, c,
+			    e->code == ERR_DENIED ? API_PERMISSION_ERROR : API_VALIDATION_ERROR,
+			    e->msg, NULL);
+	return finish(out, CLI_FAILED);
+}
+
 static int answered(const struct ask *a, const struct command *c, json_t *answer)
 {
 	json_t *data = json_object_get(answer, "data");
@@ -198,10 +218,8 @@ static int answered(const struct ask *a, const struct command *c, json_t *answer
 	if (!json_is_true(json_object_get(answer, "success")))
 		return refused(a, answer);
 	if (exported) {
-		if (export_show(&out, a, answer, &e)) {
-			term_complain(e.msg);
-			return finish(&out, CLI_FAILED);
-		}
+		if (export_show(&out, a, answer, &e))
+			return export_failed(a, c, &out, &e);
 	} else if (wants_json(a)) {
 		json_add(&out, a, answer);
 	} else {

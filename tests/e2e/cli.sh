@@ -132,6 +132,7 @@ echo precious >"$work/phone.conf"
 run qanat core export_client client_name=phone --out "$work/phone.conf"
 check_eq "--out on a file that exists: exit status" 1 "$rc"
 check_has "--out on a file that exists: says so" "$err" "$work/phone.conf.*--force"
+check_eq "--out on a file that exists: the envelope on a pipe" false "$(jq .success <<<"$out")"
 check_eq "--out on a file that exists: untouched" precious "$(cat "$work/phone.conf")"
 (umask 0; qanat core export_client client_name=phone --out "$work/phone.conf" --force >/dev/null)
 check_eq "--force: replaced, mode" "600 12" "$(mode_of "$work/phone.conf") $(wc -l <"$work/phone.conf")"
