@@ -43,13 +43,17 @@ static enum err_code sockets_open(struct sockets **out, const struct dataplane *
 	return ERR_OK;
 }
 
-/* Publishes `s` (or NULL) and retires what it replaces. */
+/* Publishes `s` (or NULL) and retires what it replaces.  The port is free at once: it may be the
+ * very next one that is asked for. */
 static void sockets_publish(struct dataplane *dp, struct sockets *s)
 {
 	struct sockets *old = atomic_exchange(&dp->sockets, s);
 
-	if (old)
-		retired_add(&dp->retired, &old->node, sockets_free_retired);
+	if (!old)
+		return;
+	for (unsigned i = 0; i < old->n; i++)
+		udp_release(old->udp[i]);
+	retired_add(&dp->retired, &old->node, sockets_free_retired);
 }
 
 static enum err_code watch_socket(const struct worker *w, const struct udp *u, uint8_t family,
@@ -69,7 +73,7 @@ enum err_code sockets_replace(struct dataplane *dp, uint16_t port, struct err *e
 	enum err_code rc = sockets_open(&s, dp, port, e);
 
 	/* A worker that is woken before the new sockets are published finds nothing to read and
-	 * comes again; one that has the old ones loses them from its epoll when they close. */
+	 * comes again; the old ones leave its epoll when they are released. */
 	for (unsigned i = 0; !rc && i < dp->worker_count; i++) {
 		rc = watch_socket(dp->workers[i], s->udp[i], IP_V4, WORKER_V4, e);
 		if (!rc)

@@ -126,7 +126,10 @@ static enum err_code open_queues(struct tun *t, const struct tun_options *o, str
 		if (rc)
 			return rc;
 		t->queues = i + 1;
-		rc = attach(t->fd[i], o->name, flags, e);
+		/* To an interface of several queues anybody may add more: the first of ours must
+		 * not find one, or we would share its packets with a stranger. */
+		rc = attach(t->fd[i], o->name,
+			    (short)(o->queues > 1 && i == 0 ? flags | IFF_TUN_EXCL : flags), e);
 	}
 	if (rc)
 		return rc;

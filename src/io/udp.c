@@ -1,6 +1,7 @@
 #include "io/udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
@@ -223,6 +224,19 @@ void udp_close(struct udp *u)
 	fd_close(u->v4.fd);
 	fd_close(u->v6.fd);
 	free(u);
+}
+
+void udp_release(struct udp *u)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* The numbers stay taken, so that nobody meets a stranger's descriptor under them. */
+	if (null >= 0) {
+		(void)dup3(null, u->v4.fd, O_CLOEXEC);
+		if (u->v6.fd >= 0)
+			(void)dup3(null, u->v6.fd, O_CLOEXEC);
+	}
+	fd_close(null);
 }
 
 uint16_t udp_port(const struct udp *u)

@@ -34,6 +34,9 @@ struct udp_options {
  * host without IPv6 gets IPv4 alone. */
 MUST_CHECK enum err_code udp_open(struct udp **out, const struct udp_options *o, struct err *e);
 void udp_close(struct udp *u);
+/* Gives the port up at once, while others may still hold `u`: until udp_close they send into
+ * nothing and receive nothing. */
+void udp_release(struct udp *u);
 uint16_t udp_port(const struct udp *u);
 /* The socket of a family for poll, or -1. */
 int udp_fd(const struct udp *u, uint8_t family);

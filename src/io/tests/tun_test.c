@@ -99,14 +99,17 @@ static void test_in_use(void **state)
 
 	(void)state;
 	need_rights();
-	t = open_tun("qtest0", 1, true);
-	assert_int_equal(tun_open(&second, &o, &e), ERR_IN_USE);
-	assert_non_null(strstr(e.msg, "qtest0"));
+	for (unsigned mode = 0; mode < 4; mode++) {
+		t = open_tun("qtest0", mode & 1 ? 2 : 1, true);
+		o.queues = mode & 2 ? 2 : 1;
+		assert_int_equal(tun_open(&second, &o, &e), ERR_IN_USE);
+		assert_non_null(strstr(e.msg, "qtest0"));
+		tun_close(t);
+	}
 	o.name = "lo";
 	assert_int_equal(tun_open(&second, &o, &e), ERR_IN_USE);
 	assert_non_null(strstr(e.msg, "lo"));
 	assert_null(second);
-	tun_close(t);
 	tun_close(NULL);
 }
 
