@@ -15,6 +15,8 @@
 #include "io/unix_socket.h"
 
 #define READ_CHUNK 16384
+#define THROW_MAX (1u << 20)
+#define THROW_S 5
 #define ANSWER_MAX (64u << 20) /* server_status of 100,000 clients has about 40 MB */
 
 struct connection {
@@ -27,7 +29,8 @@ struct connection {
 	struct buf out;
 	size_t sent; /* of `out` */
 	bool eof; /* the client has said all it will */
-	bool ending; /* close once `out` is sent */
+	bool ending; /* close once `out` is sent, and what the client still says is thrown away */
+	size_t thrown; /* bytes of that */
 };
 
 struct control_server {
@@ -94,6 +97,32 @@ static bool send_some(struct connection *c)
 	return true;
 }
 
+/* Closing a socket that still holds unread bytes takes the answer away from the client again, so
+ * what it is sending is read first, within limits.  False: close now. */
+static bool throw_away(struct connection *c)
+{
+	char chunk[READ_CHUNK];
+	ssize_t n = 1;
+
+	while (n > 0 && c->thrown < THROW_MAX) {
+		n = recv(c->watch.fd, chunk, sizeof chunk, 0);
+		c->thrown += n > 0 ? (size_t)n : 0;
+	}
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+static bool end_slowly(struct connection *c)
+{
+	if (c->thrown == 0) {
+		(void)shutdown(c->watch.fd, SHUT_WR);
+		loop_timer_set(c->server->loop, &c->idle,
+			       loop_now(c->server->loop) + THROW_S * NS_PER_S);
+		c->thrown = 1;
+	}
+	loop_fd_change(&c->watch, LOOP_READ);
+	return throw_away(c);
+}
+
 /* Reads once; false when the connection broke. */
 static bool read_some(struct connection *c)
 {
@@ -152,6 +181,8 @@ static void connection_turn(struct connection *c, bool readable)
 		if (ok)
 			ok = answer_one(c) && send_some(c);
 	}
+	if (ok && c->out.n == 0 && c->ending && end_slowly(c))
+		return;
 	if (!ok || (c->out.n == 0 && (c->ending || (c->eof && !has_line(c))))) {
 		connection_close(c);
 		return;
