@@ -19,10 +19,11 @@ static void check_text(const struct buf *out)
 	}
 }
 
-/* The first byte picks the terminal's width and the action, the rest is the JSON of its data. */
+/* The first byte picks the terminal's width and the action (in its halves), the rest is the JSON of its data. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct term term = { .tty = true };
+	struct buf out = { 0 };
 	json_t *value;
 	size_t n = 0;
 
@@ -34,14 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	while (api_actions[n].module)
 		n++;
-	for (size_t i = 0; i <= n; i++) {
-		struct str action = i < n ? str_of(api_actions[i].name) : STR("generic");
-		struct buf out = { 0 };
-
-		view_answer(&out, &term, STR("core"), action, value);
-		check_text(&out);
-		buf_done(&out);
-	}
+	n = (data[0] & 0xf) % (n + 1); /* past the last: an action without a view of its own */
+	view_answer(&out, &term, STR("core"),
+		    api_actions[n].module ? str_of(api_actions[n].name) : STR("generic"), value);
+	check_text(&out);
+	buf_done(&out);
 	json_decref(value);
 	return 0;
 }
