@@ -29,7 +29,7 @@ struct dataplane_config {
 	bool port_required; /* false: sockets are opened when the interface goes up */
 	uint32_t fwmark;
 	uint16_t mtu; /* of a TUN that we open; 0: 1420 */
-	unsigned workers; /* 0: what the machine suggests */
+	unsigned workers; /* 0: one on up to two processors, else half of them */
 	unsigned offloads; /* enum dataplane_offload bits that may be used */
 };
 

@@ -185,6 +185,22 @@ traffic_end() { touch "$work/enough"; wait "$during" || { cat "$work/during.log"
 
 if tunnel "--workers 2" "--workers 2"; then
 	check "changes: ping" ns A ping -q -c 1 -W 5 10.78.0.2
+	# what a stranger may send: runs of one-byte datagrams, the largest ones, every type, odd tails
+	ns B python3 -c 'import os,random,socket
+u=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); u.bind(("10.77.0.2",0))
+rng=random.Random(1)
+for i in range(3000):
+    size=rng.choice([1,31,32,33,64,92,148,149,1000,1452])
+    n=rng.choice([1,2,7,64])*size
+    n=min(n+rng.choice([0,0,1]),65000)
+    u.setsockopt(17,103,size if 1 < (n+size-1)//size <= 64 else 0)
+    d=bytearray(rng.randbytes(n))
+    for at in range(0,n,size): d[at:at+4]=bytes([rng.randrange(6),0,0,0])[:n-at]
+    u.sendto(d,("10.77.0.1",5001))
+u.setsockopt(17,103,0)
+for i in range(50): u.sendto(b"\x04\0\0\0"+os.urandom(65503),("10.77.0.1",5001)); u.sendto(b"",("10.77.0.1",5001))' ||
+		not_ok "hostile datagrams are sent" "see above"
+	check "alive after hostile datagrams" ns A ping -q -c 3 -i 0.2 -W 5 10.78.0.2
 	traffic put
 	for port in 6001 6002 0 6003; do
 		sleep 0.2
@@ -244,7 +260,16 @@ s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKE
 	wait_for 5 sh -c "! ip netns exec q${id}A ss -lun | grep -q :6003" && ok "moved: down is seen" || not_ok "moved: down is seen"
 	ip -n "q${id}M" link set wg0 up
 	check "moved: up is seen" ns M ping -q -c 1 -W 10 10.78.0.2
-	ip -n "q${id}M" link del wg0
+	# a second move goes where no report reaches; it is looked at instead
+	ns_add N
+	ip -n "q${id}M" link set wg0 netns "q${id}N" && addr_add N wg0 10.78.0.1/24 fd78::1/64
+	ip -n "q${id}N" link set wg0 up
+	check "moved twice: ping" ns N ping -q -c 5 -i 0.5 -W 10 10.78.0.2
+	ip -n "q${id}N" link set wg0 down
+	wait_for 10 sh -c "! ip netns exec q${id}A ss -lun | grep -q :6003" && ok "moved twice: down is seen" || not_ok "moved twice: down is seen"
+	ip -n "q${id}N" link set wg0 up
+	check "moved twice: up is seen" ns N ping -q -c 5 -i 0.5 -W 10 10.78.0.2
+	ip -n "q${id}N" link del wg0
 	wait_for 10 gone "$daemon_a" && ok "deleted: the daemon ends" || not_ok "deleted: the daemon ends" "still running"
 	wait "$daemon_a" 2>/dev/null
 	check_eq "deleted: with status 0" 0 $?
