@@ -32,7 +32,7 @@ snapshot() {
 		ns G nft list ruleset
 		ns G sh -c 'cd /proc/sys/net; grep -r . ipv4/ip_forward ipv4/conf/*/forwarding ipv4/conf/*/rp_filter \
 			ipv4/conf/*/send_redirects ipv6/conf/*/forwarding ipv6/conf/*/accept_ra ipv6/conf/*/disable_ipv6'
-	} 2>&1 | sed -E 's/ (valid_lft|preferred_lft|expires) [^ ]+//g; s/qlen [0-9]+//' | sort
+	} 2>/dev/null | sed -E 's/ (valid_lft|preferred_lft|expires) [^ ]+//g; s/qlen [0-9]+//' | sort
 }
 settled() { ! ip -n "q${id}G" addr | grep -q tentative; }
 wait_for 10 settled

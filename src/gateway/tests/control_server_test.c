@@ -1,0 +1,232 @@
+/* The server runs in a thread with its own loop; the tests are its clients and wait only for what
+ * must come. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/control.h"
+#include "base/log.h"
+#include "gateway/control_server.h"
+#include "io/unix_socket.h"
+
+static char dir[64], path[96];
+static struct loop *loop;
+static struct control_server *server;
+static pthread_t thread;
+
+/* Answers a line with itself; "drop" drops, "big" is answered with more than a socket takes. */
+static bool echo(void *ctx, struct str line, struct buf *out)
+{
+	(void)ctx;
+	if (str_eq(line, STR("drop")))
+		return false;
+	for (int i = 0; str_eq(line, STR("big")) && i < 200000; i++)
+		buf_z(out, "0123456789");
+	buf_str(out, line);
+	buf_char(out, '\n');
+	return true;
+}
+
+static bool refuse(void *ctx, const char *why, struct buf *out)
+{
+	(void)ctx;
+	buf_printf(out, "refused: %s\n", why);
+	return true;
+}
+
+static void *run(void *arg)
+{
+	struct err e = { 0 };
+
+	(void)!loop_run(loop, &e);
+	return arg;
+}
+
+static int start(void **state)
+{
+	const struct control_handler handler = { NULL, echo, refuse };
+	struct err e = { 0 };
+
+	(void)state;
+	(void)snprintf(dir, sizeof dir, "/tmp/qanat-control-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	(void)snprintf(path, sizeof path, "%s/run/control.sock", dir);
+	if (loop_new(&loop, &e) || control_server_open(&server, loop, path, &handler, &e)) {
+		print_message("%s\n", e.msg);
+		return -1;
+	}
+	return pthread_create(&thread, NULL, run, NULL);
+}
+
+static int end(void **state)
+{
+	char sub[96];
+
+	(void)state;
+	loop_stop(loop);
+	(void)pthread_join(thread, NULL);
+	control_server_close(server);
+	loop_free(loop);
+	(void)snprintf(sub, sizeof sub, "%s/run", dir);
+	return access(path, F_OK) == 0 || rmdir(sub) || rmdir(dir) ? -1 : 0;
+}
+
+static int connected(void)
+{
+	struct err e = { 0 };
+	int fd = -1;
+
+	if (unix_connect(&fd, path, &e))
+		fail_msg("%s", e.msg);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Reads until the text is there, whole; false at the end of the connection. */
+static bool hears(int fd, const char *text)
+{
+	size_t want = strlen(text), n = 0;
+	char got[4096];
+
+	assert_true(want < sizeof got);
+	while (n < want) {
+		ssize_t more = recv(fd, got + n, want - n, 0);
+
+		if (more <= 0)
+			return false;
+		n += (size_t)more;
+	}
+	return memcmp(got, text, want) == 0;
+}
+
+static void is_for_its_owner(void **state)
+{
+	char sub[96];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	(void)snprintf(sub, sizeof sub, "%s/run", dir);
+	assert_int_equal(stat(sub, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+}
+
+static void answers_lines_in_order(void **state)
+{
+	int fd = connected();
+
+	(void)state;
+	say(fd, "one\ntw");
+	assert_true(hears(fd, "one\n"));
+	say(fd, "o\n\nthree\n");
+	assert_true(hears(fd, "two\n\nthree\n"));
+	say(fd, "four\nhalf");
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_true(hears(fd, "four\n"));
+	assert_false(hears(fd, "h")); /* half a line is no request */
+	close(fd);
+}
+
+static void drops_and_goes_on(void **state)
+{
+	int fd = connected(), other = connected();
+
+	(void)state;
+	say(fd, "drop\nmore\n");
+	assert_false(hears(fd, "x"));
+	say(other, "still here\n");
+	assert_true(hears(other, "still here\n"));
+	close(fd);
+	close(other);
+}
+
+static void sends_more_than_a_socket_takes(void **state)
+{
+	int fd = connected();
+	size_t total = 0;
+	char chunk[65536];
+	ssize_t n;
+
+	(void)state;
+	say(fd, "big\nafter\n");
+	while (total < 2000004 && (n = recv(fd, chunk, MIN(sizeof chunk, 2000004 - total), 0)) > 0)
+		total += (size_t)n;
+	assert_int_equal(total, 2000004);
+	assert_true(hears(fd, "after\n"));
+	close(fd);
+}
+
+static void refuses_a_long_line(void **state)
+{
+	static const struct {
+		size_t n;
+		bool ok;
+		const char *why;
+	} rows[] = {
+		{ CONTROL_REQUEST_MAX, true, "the longest" },
+		{ CONTROL_REQUEST_MAX + 1, false, "one more" },
+		{ CONTROL_REQUEST_MAX * 4, false, "far more" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *line = malloc(rows[i].n + 2);
+		int fd = connected();
+
+		assert_non_null(line);
+		memset(line, 'x', rows[i].n);
+		line[rows[i].n] = '\n';
+		line[rows[i].n + 1] = 0;
+		say(fd, line);
+		if (hears(fd, rows[i].ok ? "xxxxxxxx" : "refused: ") != true)
+			fail_msg("%s", rows[i].why);
+		free(line);
+		close(fd);
+	}
+}
+
+static void tells_one_too_many(void **state)
+{
+	int crowd[CONTROL_CONNECTIONS_MAX], extra;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(crowd); i++) {
+		crowd[i] = connected();
+		say(crowd[i], "x\n"); /* it has been accepted when this is answered */
+		assert_true(hears(crowd[i], "x\n"));
+	}
+	extra = connected();
+	assert_true(hears(extra, "refused: too many"));
+	say(crowd[0], "y\n");
+	assert_true(hears(crowd[0], "y\n"));
+	for (size_t i = 0; i < ARRAY_LEN(crowd); i++)
+		close(crowd[i]);
+	close(extra);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, start, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(is_for_its_owner),	T(answers_lines_in_order),
+		T(drops_and_goes_on),	T(sends_more_than_a_socket_takes),
+		T(refuses_a_long_line), T(tells_one_too_many),
+	};
+
+	log_set_level(LOG_SILENT);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
