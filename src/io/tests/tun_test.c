@@ -145,7 +145,12 @@ static void test_packets(void **state)
 		assert_int_equal(tun_queues(t), queues);
 		assert_int_equal(tun_has_offload(t), (mode & 2) != 0);
 		assert_int_equal(tun_write(t, 0, iov, 2), -EIO); /* it is down */
+		/* the dataplane asks with a cut-off header whether an interface is up */
+		iov[1].iov_len = 1;
+		assert_int_equal(tun_write(t, 0, iov, 2), -EIO);
 		set_up("qtest1");
+		assert_int_equal(tun_write(t, 0, iov, 2), 0);
+		iov[1].iov_len = 20;
 		for (unsigned q = 0; q < queues; q++) {
 			while (tun_read(t, q, &h, packet + 64, 1500) > 0)
 				;
