@@ -275,6 +275,13 @@ static void uapi_gone(void *ctx)
 	LOG_WARNING("uapi.socket_removed", F_STR("interface", g->core.settings.ifname));
 }
 
+static void uapi_refused(void *ctx, const struct err *why)
+{
+	const struct gateway *g = ctx;
+
+	LOG_WARNING("uapi.refused", F_STR("interface", g->core.settings.ifname), F_ERR(why));
+}
+
 static enum err_code sockets_start(struct gateway *g, struct err *e)
 {
 	const struct control_handler h = {
@@ -287,6 +294,7 @@ static enum err_code sockets_start(struct gateway *g, struct err *e)
 
 	if (rc)
 		return rc;
+	uapi_server_on_refused(g->uapi, uapi_refused, g);
 	return control_server_open(&g->control, g->loop, g->options->socket, &h, e);
 }
 

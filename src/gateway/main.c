@@ -29,15 +29,21 @@ static int print_done(struct buf *out)
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* --help, --version and --man; -1 when none was asked for. */
+static int show_manual(void)
+{
+	struct buf out = { 0 };
+
+	opt_man(&gateway_program, &out);
+	return print_done(&out);
+}
+
+/* --help and --version; -1 when neither was asked for. */
 static int show(const struct options *o)
 {
 	struct buf out = { 0 };
 
 	if (o->help)
 		opt_help(&gateway_program, &out);
-	else if (o->man)
-		opt_man(&gateway_program, &out);
 	else if (o->version)
 		buf_z(&out, "qanat-gateway " QANAT_VERSION "\n");
 	else
@@ -93,6 +99,8 @@ int main(int argc, char **argv)
 
 	process_prepare();
 	json_set_alloc_funcs(malloc, free_wiped);
+	if (argc == 2 && strcmp(argv[1], "--man") == 0) /* for the build */
+		return show_manual();
 	if (options_parse(&o, argc, argv, &e)) {
 		(void)fprintf(stderr, "qanat-gateway: %s\n", e.msg);
 		return EXIT_USAGE;

@@ -16,7 +16,7 @@ struct options {
 	bool log_json;
 	const char *log_level;
 	uint32_t ready_fd; /* 0: none */
-	bool help, version, man;
+	bool help, version;
 
 	struct settings_given given; /* the stored ones, as texts */
 	char port_text[12], mtu_text[12];

@@ -45,10 +45,18 @@ static void check_answer(const struct buf *out)
 	json_decref(answer);
 }
 
+static void close_at_exit(void)
+{
+	fake_host_close(&h);
+}
+
 static void open_once(void)
 {
 	const struct settings_given none = { 0 };
+	static bool registered;
 
+	if (!registered && atexit(close_at_exit) == 0)
+		registered = true;
 	if (h.core.store && h.peer_count < CLIENTS_MAX)
 		return;
 	if (h.core.store)
