@@ -121,21 +121,23 @@ const struct opt_program gateway_program = {
 	.summary = "a WireGuard VPN gateway",
 	.usage = "[OPTION ...]",
 	.opts = opts,
-	.description =
-		"Runs a WireGuard gateway in the foreground: a tunnel interface in user space, the "
-		"host's addresses, forwarding and masquerade that clients need to reach the "
-		"internet, and a store of clients that survives restarts. Clients are added and "
-		"removed with qanat(1) through the control socket; wg(8) shows the interface.\n\n"
-		"The first start stores the settings given and makes the server's key. Later "
-		"starts use what is stored; a setting given again replaces the stored one, except "
-		"that the networks stay as long as there are clients.\n\n"
-		"SIGTERM, SIGINT and SIGHUP stop it. It then leaves no interface, route, rule or "
-		"table behind. What a crash leaves behind is put back at the next start. A "
-		"supervisor that sets NOTIFY_SOCKET is told READY=1 and STOPPING=1.",
+	.description = "Runs a WireGuard gateway in the foreground: a tunnel interface in user "
+		       "space, the host's addresses, forwarding and masquerade that clients need "
+		       "to reach the internet, and a store of clients that survives restarts.\n"
+		       "Clients are added and removed with qanat(1) through the control socket; "
+		       "wg(8) shows the interface.\n\n"
+		       "The first start stores the settings given and makes the server's key.\n"
+		       "Later starts use what is stored; a setting given again replaces the stored "
+		       "one, except that the networks stay as long as there are clients.\n\n"
+		       "SIGTERM, SIGINT and SIGHUP stop it.\n"
+		       "It then leaves no interface, route, rule or table behind.\n"
+		       "What a crash leaves behind is put back at the next start.\n"
+		       "A supervisor that sets NOTIFY_SOCKET is told READY=1 and STOPPING=1.",
 	.extra = "FILES\n"
 		 "  gateway.db in the state directory holds clients and settings; private and "
-		 "preshared keys in it are sealed with the file key beside it. Back up both, apart "
-		 "from each other. net.journal lists what was changed on the host.\n\n"
+		 "preshared keys in it are sealed with the file key beside it.\n"
+		 "  Back up both, apart from each other.\n"
+		 "  net.journal lists what was changed on the host.\n\n"
 		 "EXIT STATUS\n"
 		 "  0 after a signal; 1 when it could not start or had to stop; 2 for a wrong "
 		 "option.\n",
