@@ -4,13 +4,13 @@
 # processes only through `spawn`, and leaves nothing: `finish` (also on error and interrupt) ends what was
 # spawned, by pid, and removes the namespaces.  Each check prints `ok NAME` or `not ok NAME: why`.
 #
-# QANAT_BIN: directory of the programs under test (default: build/ of this checkout).
+# QANAT_BIN: directory of the programs under test (default: build/src of this checkout).
 
 set -u -o pipefail
 export LC_ALL=C
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-QANAT_BIN=${QANAT_BIN:-$top/build/bin}
+QANAT_BIN=${QANAT_BIN:-$top/build/src}
 export PATH="$QANAT_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 id=$$
 work=$(mktemp -d "/tmp/qanat-e2e.$id.XXXX")
