@@ -46,8 +46,11 @@ NORETURN void bug_at(const char *file, int line, const char *what);
 			bug_at(__FILE__, __LINE__, #cond); \
 	} while (0)
 
-/* Functions that cannot be used safely do not compile; the headers above declare them first. */
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol gets gmtime \
-	localtime
+/* Functions that cannot be used safely do not compile; the headers above declare them first.  Some
+ * fortified builds have macros for the last two, which cannot be poisoned. */
+#pragma GCC poison strcpy strcat strncpy strncat strtok atoi atol gets gmtime localtime
+#if !defined(sprintf) && !defined(vsprintf)
+#pragma GCC poison sprintf vsprintf
+#endif
 
 #endif
