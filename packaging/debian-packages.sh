@@ -15,7 +15,7 @@ QANAT_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libssl-dev libs
 QANAT_RUNTIME_PACKAGES="nftables"
 QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
 	wireguard-tools wireguard-go iperf3 iproute2 iputils-ping socat curl jq bind9-dnsutils tcpdump
-	python3 python3-minimal zsh valgrind mandoc procps xxd zbar-tools binutils util-linux"
+	python3 python3-minimal zsh valgrind ethtool mandoc procps xxd zbar-tools binutils util-linux"
 
 # packages_missing PACKAGE...: prints those that are not installed.
 packages_missing() {

@@ -34,9 +34,7 @@ state_of() {
 	ip -n "q${id}G" addr; ip -n "q${id}G" route show table all; ip -n "q${id}G" rule; ns G nft list ruleset
 	ns G cat /proc/sys/net/ipv4/ip_forward
 }
-snapshot() { state_of | sed -E 's/ (valid_lft|preferred_lft|expires) [^ ]+//g; s/qlen [0-9]+//' | sort; }
-settled() { ! ip -n "q${id}G" -6 addr | grep -q tentative; }
-wait_for 10 settled
+snapshot() { state_of | sed -E 's/ (valid_lft|preferred_lft|expires) [^ ]+//g; s/qlen [0-9]+//; /fe80::/d; s/ tentative//' | sort; }
 snapshot >"$work/before"
 
 run first.log
