@@ -1,5 +1,7 @@
 #include "net/change.h"
 
+#include <linux/rtnetlink.h>
+
 #include "base/fault.h"
 #include "net/nft.h"
 
@@ -42,6 +44,9 @@ bool change_same_thing(const struct change *a, const struct change *b)
 	switch (a->kind) {
 	case CHANGE_ADDRESS:
 		return a->ifindex == b->ifindex && a->address.len == b->address.len &&
+		       ip_eq(&a->address.addr, &b->address.addr);
+	case CHANGE_ROUTE:
+		return a->address.len == b->address.len &&
 		       ip_eq(&a->address.addr, &b->address.addr);
 	case CHANGE_MTU:
 	case CHANGE_UP:
@@ -97,6 +102,10 @@ void change_describe(struct buf *out, const struct change *x)
 		ip_prefix_format(text, &x->address);
 		buf_printf(out, "%c address %s dev %s", sign, text, x->ifname);
 		break;
+	case CHANGE_ROUTE:
+		ip_prefix_format(text, &x->address);
+		buf_printf(out, "%c blackhole route %s", sign, text);
+		break;
 	case CHANGE_MTU:
 		buf_printf(out, "~ mtu %u -> %u dev %s", x->old, x->now, x->ifname);
 		break;
@@ -127,6 +136,28 @@ static enum err_code set_address(struct nl *nl, const struct change *x, bool the
 	return rc ? err_wrap(e, "interface %s", x->ifname) : ERR_OK;
 }
 
+/* The worst metric: any other route to the network, such as the tunnel's own, is preferred. */
+static struct nl_route blackhole(const struct change *x)
+{
+	return (struct nl_route){ .dst = x->address,
+				  .table = NL_TABLE_MAIN,
+				  .metric = UINT32_MAX,
+				  .type = RTN_BLACKHOLE };
+}
+
+static enum err_code set_route(struct nl *nl, const struct change *x, bool there, struct err *e)
+{
+	const struct nl_route r = blackhole(x);
+	char text[PREFIX_TEXT_MAX];
+	enum err_code rc;
+
+	ip_prefix_format(text, &x->address);
+	if (FAULT("net.route"))
+		return err_set(e, ERR_IO, "change the blackhole route %s: injected failure", text);
+	rc = there ? nl_route_add(nl, &r, e) : nl_route_delete(nl, &r, e);
+	return rc ? err_wrap(e, "blackhole route %s", text) : ERR_OK;
+}
+
 static enum err_code set_link(struct nl *nl, const struct change *x, uint32_t value, struct err *e)
 {
 	enum err_code rc;
@@ -151,6 +182,8 @@ static enum err_code set_value(struct nl *nl, const struct change *x, uint32_t v
 	switch (x->kind) {
 	case CHANGE_ADDRESS:
 		return set_address(nl, x, value != 0, e);
+	case CHANGE_ROUTE:
+		return set_route(nl, x, value != 0, e);
 	case CHANGE_MTU:
 	case CHANGE_UP:
 		return set_link(nl, x, value, e);
@@ -185,6 +218,28 @@ static bool look_at_address(void *ctx, const struct nl_address *a)
 	return !l->found;
 }
 
+static bool look_at_route(void *ctx, const struct nl_route *r)
+{
+	struct looking *l = ctx;
+	const struct nl_route want = blackhole(l->x);
+
+	if (r->type == want.type && r->metric == want.metric && r->dst.len == want.dst.len &&
+	    ip_eq(&r->dst.addr, &want.dst.addr))
+		l->found = true;
+	return !l->found;
+}
+
+static enum err_code route_value(struct nl *nl, const struct change *x, uint32_t *value,
+				 struct err *e)
+{
+	struct looking looking = { .x = x };
+	enum err_code rc =
+		nl_routes(nl, x->address.addr.family, NL_TABLE_MAIN, look_at_route, &looking, e);
+
+	*value = looking.found;
+	return rc;
+}
+
 /* An index is used again only after all others, but a namespace may have given it away. */
 static enum err_code link_value(struct nl *nl, const struct change *x, uint32_t *value,
 				struct err *e)
@@ -216,6 +271,8 @@ enum err_code change_read(struct nl *nl, const struct change *x, uint32_t *value
 	case CHANGE_MTU:
 	case CHANGE_UP:
 		return link_value(nl, x, value, e);
+	case CHANGE_ROUTE:
+		return route_value(nl, x, value, e);
 	case CHANGE_SYSCTL:
 	case CHANGE_KEEP:
 		return sysctl_read(x->name, value, e);

@@ -23,6 +23,8 @@ enum change_kind {
 	 * resets it as a side effect.  Made: nothing.  Undone: written. */
 	CHANGE_KEEP,
 	CHANGE_TABLE, /* nft table `name`: 0 absent, 1 there */
+	/* Blackhole route to the network `address` with the worst metric: 0 absent, 1 there. */
+	CHANGE_ROUTE,
 };
 
 struct change {
@@ -49,6 +51,13 @@ bool change_same_thing(const struct change *a, const struct change *b);
 /* The one in `c` about the same thing as `x`, or NULL. */
 struct change *changes_find(const struct changes *c, const struct change *x);
 void changes_remove(struct changes *c, struct change *x);
+
+/* Makes of a journal's changes the undo list of a run that goes on from there: each thing once, from
+ * the value that undoing all would give it to its present one.  What is gone, what was never made
+ * and what somebody else has changed since is left out (*changed then).  Nothing on the host is
+ * touched but settings that the kernel reset when forwarding went off, and that were to be kept. */
+MUST_CHECK enum err_code changes_adopt(struct nl *nl, struct changes *c, bool *changed,
+				       struct err *e);
 
 /* One line for a person, without newline: "+ address 10.8.0.1/24 dev wg_main". */
 void change_describe(struct buf *out, const struct change *x);

@@ -7,6 +7,7 @@
  *    sysctl NAME OLD NOW
  *    keep NAME OLD NOW
  *    table NAME OLD NOW
+ *    route PREFIX OLD NOW
  *    end
  */
 #include <errno.h>
@@ -23,11 +24,17 @@
 static const char *const words[] = {
 	[CHANGE_ADDRESS] = "address", [CHANGE_MTU] = "mtu",   [CHANGE_UP] = "up",
 	[CHANGE_SYSCTL] = "sysctl",   [CHANGE_KEEP] = "keep", [CHANGE_TABLE] = "table",
+	[CHANGE_ROUTE] = "route",
 };
 
 static bool of_link(enum change_kind k)
 {
 	return k == CHANGE_ADDRESS || k == CHANGE_MTU || k == CHANGE_UP;
+}
+
+static bool of_prefix(enum change_kind k)
+{
+	return k == CHANGE_ADDRESS || k == CHANGE_ROUTE;
 }
 
 /* ---- writing ---- */
@@ -41,10 +48,12 @@ void journal_format(struct buf *out, const struct changes *c, struct str boot, s
 	for (i = 0; i < c->n; i++) {
 		const struct change *x = &c->p[i];
 
-		buf_printf(out, "%s %s", words[x->kind], of_link(x->kind) ? x->ifname : x->name);
+		buf_z(out, words[x->kind]);
 		if (of_link(x->kind))
-			buf_printf(out, " %u", x->ifindex);
-		if (x->kind == CHANGE_ADDRESS) {
+			buf_printf(out, " %s %u", x->ifname, x->ifindex);
+		else if (x->kind != CHANGE_ROUTE)
+			buf_printf(out, " %s", x->name);
+		if (of_prefix(x->kind)) {
 			ip_prefix_format(text, &x->address);
 			buf_printf(out, " %s", text);
 		}
@@ -86,18 +95,29 @@ static bool parse_kind(struct str *rest, enum change_kind *out)
 	return false;
 }
 
+static bool parse_thing(struct change *x, struct str *rest)
+{
+	struct str piece;
+
+	if (x->kind != CHANGE_ROUTE && (!str_cut(rest, ' ', &piece) || !parse_name(x, piece)))
+		return false;
+	if (of_link(x->kind) && !parse_number(rest, 1, INT32_MAX, &x->ifindex))
+		return false;
+	if (of_prefix(x->kind) &&
+	    (!str_cut(rest, ' ', &piece) || !ip_prefix_parse(piece, &x->address)))
+		return false;
+	if (x->kind == CHANGE_ROUTE)
+		ip_prefix_mask(&x->address); /* a route has no host bits */
+	return true;
+}
+
 static bool parse_change(struct change *x, struct str line)
 {
-	struct str rest = line, piece;
+	struct str rest = line;
 	uint32_t max;
 
 	*x = (struct change){ 0 };
-	if (!parse_kind(&rest, &x->kind) || !str_cut(&rest, ' ', &piece) || !parse_name(x, piece))
-		return false;
-	if (of_link(x->kind) && !parse_number(&rest, 1, INT32_MAX, &x->ifindex))
-		return false;
-	if (x->kind == CHANGE_ADDRESS &&
-	    (!str_cut(&rest, ' ', &piece) || !ip_prefix_parse(piece, &x->address)))
+	if (!parse_kind(&rest, &x->kind) || !parse_thing(x, &rest))
 		return false;
 	max = x->kind == CHANGE_MTU || x->kind == CHANGE_SYSCTL || x->kind == CHANGE_KEEP
 		      ? UINT32_MAX

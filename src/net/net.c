@@ -47,17 +47,79 @@ static enum err_code account_all(struct changes *out, const struct changes *made
 	return rc;
 }
 
-/* The interface was deleted and made again: what was done to the old one went with it. */
-static void forget_old_link(struct changes *made, uint32_t index)
+/* Of another interface: a crashed run cared for that one, or ours was deleted and made again. */
+static bool of_other_link(const struct change *x, const struct nl_link *link)
 {
+	char table[NFT_TABLE_MAX];
+
+	if (x->kind != CHANGE_TABLE)
+		return x->ifindex && x->ifindex != link->index;
+	nft_table_name(table, link->name);
+	return strcmp(x->name, table) != 0;
+}
+
+/* Puts back what is of other interfaces; what was done to a deleted one went with it. */
+static enum err_code leave_other_links(struct net *n, const struct nl_link *link, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t i, before = n->made.n;
+
+	for (i = n->made.n; i-- > 0 && !rc;) {
+		struct change *x = &n->made.p[i];
+
+		if (!of_other_link(x, link))
+			continue;
+		rc = change_undo(n->nl, x, STR(""), e);
+		if (!rc)
+			changes_remove(&n->made, x);
+	}
+	if (!rc && n->made.n != before)
+		rc = journal_write(n->journal, &n->made, e);
+	return rc ? err_wrap(e, "put back what an earlier run changed") : ERR_OK;
+}
+
+/* What the above would do, as lines of text. */
+static enum err_code describe_other_links(struct net *n, const struct nl_link *link,
+					  struct buf *out, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	uint32_t value;
 	size_t i;
 
-	for (i = made->n; i-- > 0;)
-		if (made->p[i].ifindex && made->p[i].ifindex != index)
-			changes_remove(made, &made->p[i]);
+	for (i = n->made.n; i-- > 0 && !rc;) {
+		struct change x = n->made.p[i];
+
+		if (!of_other_link(&x, link))
+			continue;
+		rc = change_read(n->nl, &x, &value, e);
+		if (rc == ERR_NOT_FOUND || (!rc && value != x.now)) {
+			rc = ERR_OK;
+			continue;
+		}
+		x.now = x.old;
+		x.old = value;
+		change_describe(out, &x);
+		buf_char(out, '\n');
+	}
+	return rc;
 }
 
 /* ---- opening ---- */
+
+/* The journal is written anew only when it says something else now: most often because interface
+ * and addresses have gone with the process. */
+static enum err_code adopt(struct net *n, struct err *e)
+{
+	bool changed = false;
+	enum err_code rc = journal_read(n->journal, &n->made, e);
+
+	if (rc)
+		return rc;
+	rc = changes_adopt(n->nl, &n->made, &changed, e);
+	if (!rc && changed)
+		rc = journal_write(n->journal, &n->made, e);
+	return rc ? err_wrap(e, "take over what an earlier run changed") : ERR_OK;
+}
 
 enum err_code net_open(struct net **out, const char *journal, struct err *e)
 {
@@ -74,13 +136,9 @@ enum err_code net_open(struct net **out, const char *journal, struct err *e)
 	rc = nl_open(&n->nl, e);
 	if (rc)
 		goto out;
-	rc = journal_read(journal, &n->made, e);
+	rc = adopt(n, e);
 	if (rc)
 		goto out;
-	if (n->made.n && (rc = net_undo(n, e))) {
-		rc = err_wrap(e, "put back what an earlier run changed");
-		goto out;
-	}
 	*out = n;
 	n = NULL;
 out:
@@ -257,7 +315,9 @@ enum err_code net_apply(struct net *n, const struct net_want *want, struct err *
 	rc = nl_link_by_name(n->nl, want->ifname, &link, e);
 	if (rc)
 		return rc;
-	forget_old_link(&n->made, link.index);
+	rc = leave_other_links(n, &link, e);
+	if (rc)
+		return rc;
 	rc = plan_make(n->nl, want, &n->made, &n->table, &a.plan, e);
 	if (rc || !a.plan.n)
 		goto out;
@@ -277,9 +337,14 @@ out:
 enum err_code net_diff(struct net *n, const struct net_want *want, struct buf *out, struct err *e)
 {
 	struct changes plan = { 0 };
+	struct nl_link link;
 	enum err_code rc = plan_check(want, e);
 	size_t i;
 
+	if (!rc)
+		rc = nl_link_by_name(n->nl, want->ifname, &link, e);
+	if (!rc)
+		rc = describe_other_links(n, &link, out, e);
 	if (rc)
 		return rc;
 	rc = plan_make(n->nl, want, &n->made, &n->table, &plan, e);

@@ -150,6 +150,64 @@ static enum err_code plan_addresses(struct planner *p, struct err *e)
 	return rc;
 }
 
+/* The i-th network to be held by a blackhole route; false for one that is there already, and for
+ * "everything", where a host without a default route had rather say so than be silent. */
+static bool wanted_route(const struct net_want *w, size_t i, struct change *x)
+{
+	size_t k;
+
+	*x = (struct change){ .kind = CHANGE_ROUTE, .address = w->masquerade[i] };
+	ip_prefix_mask(&x->address);
+	for (k = 0; k < i; k++) {
+		struct ip_prefix earlier = w->masquerade[k];
+
+		ip_prefix_mask(&earlier);
+		if (earlier.len == x->address.len && ip_eq(&earlier.addr, &x->address.addr))
+			return false;
+	}
+	return x->address.len > 0;
+}
+
+static bool wants_route(const struct net_want *w, const struct change *route)
+{
+	struct change x;
+	size_t i;
+
+	for (i = 0; i < w->masquerade_count; i++)
+		if (wanted_route(w, i, &x) && change_same_thing(&x, route))
+			return true;
+	return false;
+}
+
+/* While the interface is away, what comes back from the internet for a client is translated to the
+ * client's address all the same; without these routes it would leave by the default route. */
+static enum err_code plan_routes(struct planner *p, struct err *e)
+{
+	const struct net_want *w = p->want;
+	enum err_code rc = ERR_OK;
+	struct change x;
+	size_t i;
+
+	for (i = 0; i < p->made->n && !rc; i++) {
+		x = p->made->p[i];
+		if (x.kind != CHANGE_ROUTE || wants_route(w, &x))
+			continue;
+		rc = change_read(p->nl, &x, &x.old, e);
+		x.now = 0;
+		if (!rc && x.old)
+			rc = plan_add(p, &x, e);
+	}
+	for (i = 0; i < w->masquerade_count && !rc; i++) {
+		if (!wanted_route(w, i, &x))
+			continue;
+		rc = change_read(p->nl, &x, &x.old, e);
+		x.now = 1;
+		if (!rc && !x.old)
+			rc = plan_add(p, &x, e);
+	}
+	return rc;
+}
+
 static enum err_code plan_table(struct planner *p, struct err *e)
 {
 	struct plan_table *t = p->table;
@@ -378,7 +436,8 @@ enum err_code plan_make(struct nl *nl, const struct net_want *want, const struct
 	plan_link(&p, &mtu);
 	plan_link(&p, &up);
 	if ((rc = plan_value(&p, &mtu, want->mtu != 0, want->mtu, p.link.mtu, e)) ||
-	    (rc = plan_addresses(&p, e)) || (rc = plan_table(&p, e)) || (rc = plan_sysctls(&p, e)))
+	    (rc = plan_addresses(&p, e)) || (rc = plan_routes(&p, e)) || (rc = plan_table(&p, e)) ||
+	    (rc = plan_sysctls(&p, e)))
 		return rc;
 	return plan_value(&p, &up, want->up, 1, p.link.up, e);
 }

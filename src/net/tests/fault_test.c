@@ -1,8 +1,8 @@
 /* fault_test - whatever step of net_apply fails or dies, the host is afterwards, or after the next
- * net_open, as it was before.
+ * run's net_undo, as it was before; and a run that adopts what another left never lets go of it.
  *
- * Each run is a process of its own, this program called as `apply IFNAME JOURNAL`, because the
- * fault points read their environment once. */
+ * Each run is a process of its own, this program called as `apply IFNAME JOURNAL WISH`, because
+ * the fault points read their environment once. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/fs.h"
 #include "net/tests/host.h"
 
 #define STEPS_MAX 100 /* far more than there are */
@@ -18,13 +19,14 @@
 struct fixture {
 	int tun;
 	const char *ifname;
+	const char *wish; /* one of wishes[] */
 	struct host_dir dir;
 	struct buf before;
 };
 
 static void begin(struct fixture *f, const char *ifname)
 {
-	*f = (struct fixture){ .tun = host_tun(ifname), .ifname = ifname };
+	*f = (struct fixture){ .tun = host_tun(ifname), .ifname = ifname, .wish = "usual" };
 	assert_true(f->tun >= 0);
 	host_dir_make(&f->dir);
 	host_picture(&f->before);
@@ -46,10 +48,22 @@ static void as_before(struct fixture *f, const char *why)
 	assert_int_equal(access(f->dir.journal, F_OK), -1);
 }
 
-/* The program's other role. */
-static int apply_and_report(const char *ifname, const char *journal)
+static struct net_want make_wish(const char *ifname, const char *wish)
 {
 	struct net_want w = host_want(ifname);
+
+	if (strcmp(wish, "other"))
+		return w;
+	w.addresses[0] = host_prefix("10.9.0.1/24");
+	w.masquerade[0] = host_prefix("10.9.0.0/24");
+	w.mtu = 1380;
+	return w;
+}
+
+/* The program's other role. */
+static int apply_and_report(const char *ifname, const char *journal, const char *wish)
+{
+	struct net_want w = make_wish(ifname, wish);
 	struct net *n = NULL;
 	struct err e = { 0 };
 	enum err_code rc = net_open(&n, journal, &e);
@@ -73,7 +87,8 @@ static bool run_apply(const struct fixture *f, const char *variable, const char 
 	if (!pid) {
 		if (variable)
 			setenv(variable, value, 1);
-		execl("/proc/self/exe", "fault_test", "apply", f->ifname, f->dir.journal, NULL);
+		execl("/proc/self/exe", "fault_test", "apply", f->ifname, f->dir.journal, f->wish,
+		      NULL);
 		_exit(127);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -90,7 +105,7 @@ static void recover(struct fixture *f, const char *why)
 	struct net *n = NULL;
 	struct err e = { 0 };
 
-	if (net_open(&n, f->dir.journal, &e))
+	if (net_open(&n, f->dir.journal, &e) || net_undo(n, &e))
 		fail_msg("%s: %s", why, e.msg);
 	net_close(n);
 	as_before(f, why);
@@ -116,6 +131,8 @@ static void left_behind(void **state UNUSED)
 	assert_true(run_apply(&f, NULL, NULL, &rc));
 	close(f.tun);
 	assert_int_equal(net_open(&n, f.dir.journal, &e), ERR_OK);
+	assert_true(net_firewall_active(n, "f0"));
+	assert_int_equal(net_undo(n, &e), ERR_OK);
 	assert_int_equal(host_sysctl_value("net/ipv4/ip_forward"), 0);
 	assert_int_equal(host_sysctl_value("net/ipv6/conf/all/forwarding"), 0);
 	assert_false(net_firewall_active(n, "f0"));
@@ -138,6 +155,7 @@ static void changed_since(void **state UNUSED)
 	assert_true(run_apply(&f, NULL, NULL, &rc));
 	assert_int_equal(nl_link_set_mtu(host_nl(), host_link("f1").index, 1400, &e), ERR_OK);
 	assert_int_equal(net_open(&n, f.dir.journal, &e), ERR_OK);
+	assert_int_equal(net_undo(n, &e), ERR_OK);
 	net_close(n);
 	assert_int_equal(host_link("f1").mtu, 1400);
 	assert_int_equal(nl_link_set_mtu(host_nl(), host_link("f1").index, 1500, &e), ERR_OK);
@@ -146,10 +164,11 @@ static void changed_since(void **state UNUSED)
 }
 
 #ifdef QANAT_FAULT_POINTS
+static const char *const points[] = { "net.journal", "net.address", "net.route",
+				      "net.link",    "net.sysctl",  "net.nft" };
+
 static void each_fault(void **state UNUSED)
 {
-	static const char *const points[] = { "net.journal", "net.address", "net.link",
-					      "net.sysctl", "net.nft" };
 	struct fixture f;
 	char value[64];
 	enum err_code rc = ERR_OK;
@@ -189,32 +208,111 @@ static void crash_anywhere(void **state UNUSED)
 		recover(&f, value);
 	}
 	assert_int_equal(rc, ERR_OK);
-	/* Two journals, MTU, two addresses, a table, two settings and the link. */
-	assert_true(k > 9);
+	/* Two journals, MTU, two addresses, two routes, a table, two settings and the link. */
+	assert_true(k > 11);
 	recover(&f, "after the run without crash");
 	end(&f);
 }
 
-/* The run that cleans up after a crash may crash as well. */
-static void crash_while_recovering(void **state UNUSED)
+/* The steps of a second run, which adopts what the first left: with the same wish, with another, and
+ * for an interface of another name. */
+static const struct {
+	const char *first, *second; /* interfaces */
+	const char *wish; /* of the second run */
+	unsigned steps; /* at least */
+} adoptions[] = {
+	{ "f4", "f4", "usual", 3 }, /* journal, table, journal */
+	{ "f4", "f4", "other", 8 }, /* journals, MTU, address and route off and on, table */
+	{ "f4", "f5", "usual", 12 }, /* MTU, addresses, link and table twice, journals */
+};
+
+static void first_run(struct fixture *f, size_t row)
 {
+	enum err_code rc = ERR_IO;
+
+	f->ifname = adoptions[row].first;
+	f->wish = "usual";
+	assert_true(run_apply(f, NULL, NULL, &rc));
+	assert_int_equal(rc, ERR_OK);
+	f->ifname = adoptions[row].second;
+	f->wish = adoptions[row].wish;
+}
+
+/* With one name: whatever has happened, the kernel still translates and forwards. */
+static void still_translates(const struct fixture *f, size_t row, const char *why)
+{
+	struct err e = { 0 };
+	struct net *n = NULL;
+
+	if (strcmp(adoptions[row].first, adoptions[row].second))
+		return;
+	if (net_open(&n, f->dir.journal, &e))
+		fail_msg("%s: %s", why, e.msg);
+	if (!net_firewall_active(n, f->ifname) || host_sysctl_value("net/ipv4/ip_forward") != 1 ||
+	    host_sysctl_value("net/ipv6/conf/all/forwarding") != 1)
+		fail_msg("%s: let go of the table or of forwarding", why);
+	net_close(n);
+}
+
+/* The run that goes on after a crash may crash as well. */
+static void crash_while_adopting(void **state UNUSED)
+{
+	AUTO(fd_done) int second = -1;
 	struct fixture f;
 	char value[16];
 	enum err_code rc = ERR_IO;
 	unsigned k;
+	size_t i;
 
 	NEED_HOST();
+	second = host_tun("f5");
 	begin(&f, "f4");
-	for (k = 1; k < STEPS_MAX; k++) {
-		assert_true(run_apply(&f, NULL, NULL, &rc));
+	for (i = 0; i < ARRAY_LEN(adoptions); i++) {
+		for (k = 1; k < STEPS_MAX; k++) {
+			first_run(&f, i);
+			snprintf(value, sizeof value, "%u", k);
+			if (run_apply(&f, "QANAT_CRASH_AT", value, &rc))
+				break; /* adopted and applied again */
+			still_translates(&f, i, value);
+			recover(&f, value);
+		}
 		assert_int_equal(rc, ERR_OK);
-		snprintf(value, sizeof value, "%u", k);
-		if (run_apply(&f, "QANAT_CRASH_AT", value, &rc))
-			break; /* recovered and applied again */
-		recover(&f, value);
+		assert_true(k > adoptions[i].steps && k < STEPS_MAX);
+		still_translates(&f, i, "at the end");
+		recover(&f, "at the end");
 	}
-	assert_true(k > 18);
-	recover(&f, "at the end");
+	end(&f);
+}
+
+/* After a failure all that was adopted is in force as before, but for another interface's. */
+static void fault_while_adopting(void **state UNUSED)
+{
+	AUTO(buf_done) struct buf left = { 0 }, now = { 0 };
+	AUTO(fd_done) int second = -1;
+	struct fixture f;
+	char value[64];
+	enum err_code rc = ERR_OK;
+	unsigned k;
+	size_t i, p;
+
+	NEED_HOST();
+	second = host_tun("f5");
+	begin(&f, "f4");
+	for (i = 0; i < ARRAY_LEN(adoptions); i++)
+		for (p = 0; p < ARRAY_LEN(points); p++)
+			for (k = 1; k < STEPS_MAX; k++) {
+				first_run(&f, i);
+				host_picture(&left);
+				snprintf(value, sizeof value, "%s:%u", points[p], k);
+				assert_true(run_apply(&f, "QANAT_FAULT", value, &rc));
+				host_picture(&now);
+				if (rc && !strcmp(adoptions[i].first, adoptions[i].second))
+					host_same(&left, &now, value);
+				recover(&f, value);
+				if (!rc)
+					break; /* there are not that many */
+				assert_int_equal(rc, ERR_IO);
+			}
 	end(&f);
 }
 #else
@@ -234,7 +332,12 @@ static void crash_anywhere(void **state UNUSED)
 	skip_without_points();
 }
 
-static void crash_while_recovering(void **state UNUSED)
+static void crash_while_adopting(void **state UNUSED)
+{
+	skip_without_points();
+}
+
+static void fault_while_adopting(void **state UNUSED)
 {
 	skip_without_points();
 }
@@ -243,14 +346,12 @@ static void crash_while_recovering(void **state UNUSED)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(left_behind),
-		cmocka_unit_test(changed_since),
-		cmocka_unit_test(each_fault),
-		cmocka_unit_test(crash_anywhere),
-		cmocka_unit_test(crash_while_recovering),
+		cmocka_unit_test(left_behind),		cmocka_unit_test(changed_since),
+		cmocka_unit_test(each_fault),		cmocka_unit_test(crash_anywhere),
+		cmocka_unit_test(crash_while_adopting), cmocka_unit_test(fault_while_adopting),
 	};
 
-	if (argc == 4 && !strcmp(argv[1], "apply"))
-		return apply_and_report(argv[2], argv[3]);
+	if (argc == 5 && !strcmp(argv[1], "apply"))
+		return apply_and_report(argv[2], argv[3], argv[4]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,8 @@ static void apply_and_undo(void **state UNUSED)
 		"~ mtu 1500 -> 1420 dev w0\n"
 		"+ address 10.8.0.1/24 dev w0\n"
 		"+ address fd00:70:68::1/64 dev w0\n"
+		"+ blackhole route 10.8.0.0/24\n"
+		"+ blackhole route fd00:70:68::/64\n"
 		"+ nft table inet qanat_w0\n"
 		"~ sysctl net.ipv4.ip_forward 0 -> 1\n"
 		"~ sysctl net.ipv6.conf.all.forwarding 0 -> 1\n"
@@ -158,6 +160,8 @@ static void other_wishes(void **state UNUSED)
 		"~ mtu 1420 -> 1380 dev w2\n"
 		"- address 10.8.0.1/24 dev w2\n"
 		"+ address 10.8.0.5/24 dev w2\n"
+		"- blackhole route 10.8.0.0/24\n"
+		"+ blackhole route 10.9.0.0/16\n"
 		"~ nft table inet qanat_w2\n");
 	apply(&f, &w);
 	differs(&f, &w, "");
@@ -165,6 +169,8 @@ static void other_wishes(void **state UNUSED)
 		"~ mtu 1380 -> 1500 dev w2\n"
 		"- address fd00:70:68::1/64 dev w2\n"
 		"- address 10.8.0.5/24 dev w2\n"
+		"- blackhole route fd00:70:68::/64\n"
+		"- blackhole route 10.9.0.0/16\n"
 		"- nft table inet qanat_w2\n"
 		"~ sysctl net.ipv4.ip_forward 1 -> 0\n"
 		"~ sysctl net.ipv6.conf.all.forwarding 1 -> 0\n"

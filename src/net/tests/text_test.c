@@ -119,6 +119,7 @@ static void journal_round_trip(void **state UNUSED)
 					"address w0 7 10.8.0.1/24 0 1\n"
 					"address w0 7 fd00::1/64 1 0\n"
 					"table qanat_w0 0 1\n"
+					"route 10.8.0.0/24 0 1\n"
 					"keep net/ipv4/conf/all/accept_redirects 0 0\n"
 					"sysctl net/ipv4/ip_forward 0 1\n"
 					"up w0 7 0 1\n"
@@ -129,7 +130,7 @@ static void journal_round_trip(void **state UNUSED)
 
 	if (journal_parse(&c, STR(text), BOOT, NETNS, &e))
 		fail_msg("%s", e.msg);
-	assert_int_equal(c.n, 7);
+	assert_int_equal(c.n, 8);
 	assert_int_equal(c.p[0].kind, CHANGE_MTU);
 	assert_int_equal(c.p[0].ifindex, 7);
 	assert_int_equal(c.p[0].old, 1500);
@@ -173,6 +174,10 @@ static void journal_damage(void **state UNUSED)
 		{ HEAD "up w0 7 0 2\nend\n", "line 2", "neither up nor down" },
 		{ HEAD "address w0 7 10.8.0.1/33 0 1\nend\n", "line 2", "no prefix" },
 		{ HEAD "address w0 7 10.8.0.1 0 1 2\nend\n", "line 2", "no prefix length, more" },
+		{ HEAD "route 10.8.0.0/33 0 1\nend\n", "line 2", "no network" },
+		{ HEAD "route w0 10.8.0.0/24 0 1\nend\n", "line 2",
+		  "no route of ours has a device" },
+		{ HEAD "route 10.8.0.0/24 0 2\nend\n", "line 2", "there or not" },
 		{ HEAD "table filter 0 1\nend\n", "line 2", "not our table" },
 		{ HEAD "table qanat_a;flush 0 1\nend\n", "line 2", "no name" },
 		{ HEAD "sysctl kernel/core_pattern 0 1\nend\n", "line 2", "not our setting" },
@@ -195,7 +200,7 @@ static void journal_damage(void **state UNUSED)
 
 static void descriptions(void **state UNUSED)
 {
-	static const struct {
+	const struct {
 		struct change x;
 		const char *want;
 	} rows[] = {
@@ -210,6 +215,8 @@ static void descriptions(void **state UNUSED)
 		  "- nft table inet qanat_w0" },
 		{ { .kind = CHANGE_TABLE, .name = "qanat_w0", .old = 1, .now = 1 },
 		  "~ nft table inet qanat_w0" },
+		{ { .kind = CHANGE_ROUTE, .address = prefix("10.8.0.0/24"), .now = 1 },
+		  "+ blackhole route 10.8.0.0/24" },
 		{ { .kind = CHANGE_UP, .ifname = "w0", .old = 1 }, "~ link up -> down dev w0" },
 	};
 	size_t i;

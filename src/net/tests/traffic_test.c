@@ -16,6 +16,7 @@
 #define PACKET_MAX 2048
 #define V4_LEN 20
 #define V6_LEN 40
+#define TCP_HEAD 20
 #define TCP_LEN 24 /* with one option: the segment size */
 
 static uint32_t sum16(uint32_t sum, const uint8_t *p, size_t n)
@@ -34,9 +35,21 @@ static uint16_t fold(uint32_t sum)
 	return (uint16_t)~sum;
 }
 
-/* A TCP SYN that offers segments of 1460 bytes; both addresses of one family. */
-static size_t make_syn(uint8_t p[PACKET_MAX], const char *from, const char *to)
+#define SYN 2
+#define RST 4
+#define ACK 16
+
+struct segment {
+	const char *from, *to; /* of one family */
+	uint16_t from_port, to_port;
+	uint8_t flags;
+	uint32_t seq, ack;
+};
+
+/* It offers segments of 1460 bytes, which counts in a SYN. */
+static size_t make_tcp(uint8_t p[PACKET_MAX], const struct segment *s)
 {
+	const char *from = s->from, *to = s->to;
 	const struct ip_addr src = host_addr(from), dst = host_addr(to);
 	bool v4 = src.family == IP_V4;
 	size_t head = v4 ? V4_LEN : V6_LEN, alen = v4 ? 4 : 16;
@@ -52,11 +65,12 @@ static size_t make_syn(uint8_t p[PACKET_MAX], const char *from, const char *to)
 	memcpy(addrs + alen, dst.b, alen);
 	if (v4)
 		store_be16(p + 10, fold(sum16(0, p, V4_LEN)));
-	store_be16(tcp, 40000);
-	store_be16(tcp + 2, 80);
-	store_be32(tcp + 4, 12345);
+	store_be16(tcp, s->from_port);
+	store_be16(tcp + 2, s->to_port);
+	store_be32(tcp + 4, s->seq);
+	store_be32(tcp + 8, s->ack);
 	tcp[12] = TCP_LEN / 4 << 4;
-	tcp[13] = 2; /* SYN */
+	tcp[13] = s->flags;
 	store_be16(tcp + 14, 65535);
 	tcp[20] = 2; /* segment size */
 	tcp[21] = 4;
@@ -75,9 +89,9 @@ static bool next_tcp(int tun, uint8_t p[PACKET_MAX], int wait_ms)
 
 	while (poll(&f, 1, wait_ms) == 1) {
 		n = read(tun, p, PACKET_MAX);
-		if (n >= V4_LEN + TCP_LEN && p[0] >> 4 == 4 && p[9] == 6)
+		if (n >= V4_LEN + TCP_HEAD && p[0] >> 4 == 4 && p[9] == 6)
 			return true;
-		if (n >= V6_LEN + TCP_LEN && p[0] >> 4 == 6 && p[6] == 6)
+		if (n >= V6_LEN + TCP_HEAD && p[0] >> 4 == 6 && p[6] == 6)
 			return true;
 	}
 	return false;
@@ -141,12 +155,17 @@ static bool counted(const char *text)
 	return strstr(out.p, text) != NULL;
 }
 
-static void send_syn(int tun, const char *from, const char *to)
+static void send_tcp(int tun, const struct segment *s)
 {
 	uint8_t p[PACKET_MAX];
-	size_t n = make_syn(p, from, to);
+	size_t n = make_tcp(p, s);
 
 	assert_int_equal(write(tun, p, n), (ssize_t)n);
+}
+
+static void send_syn(int tun, const char *from, const char *to)
+{
+	send_tcp(tun, &(struct segment){ from, to, 40000, 80, SYN, 12345, 0 });
 }
 
 static void outward(void **state UNUSED)
@@ -218,12 +237,95 @@ static void spoofed(void **state UNUSED)
 	end(&s);
 }
 
+/* ---- a connection through a restart ---- */
+
+struct path {
+	const char *client, *server, *host; /* `host`: the address that the server sees */
+};
+
+/* The next TCP packet out of there goes to this address, with these flags. */
+static void arrives(int tun, const char *to, uint8_t flags, const char *what)
+{
+	const struct ip_addr dst = host_addr(to);
+	bool v4 = dst.family == IP_V4;
+	uint8_t p[PACKET_MAX];
+
+	if (!next_tcp(tun, p, 10000))
+		fail_msg("%s: nothing for %s", what, to);
+	if (memcmp(p + (v4 ? 16 : 24), dst.b, v4 ? 4 : 16) ||
+	    p[(v4 ? V4_LEN : V6_LEN) + 13] != flags)
+		fail_msg("%s: not what was expected for %s", what, to);
+}
+
+static void shake_hands(const struct scene *s, const struct path *w)
+{
+	send_tcp(s->tunnel, &(struct segment){ w->client, w->server, 40000, 80, SYN, 99, 0 });
+	arrives(s->uplink, w->server, SYN, "SYN");
+	send_tcp(s->uplink,
+		 &(struct segment){ w->server, w->host, 80, 40000, SYN | ACK, 999, 100 });
+	arrives(s->tunnel, w->client, SYN | ACK, "SYN, ACK");
+	send_tcp(s->tunnel, &(struct segment){ w->client, w->server, 40000, 80, ACK, 100, 1000 });
+	arrives(s->uplink, w->server, ACK, "ACK");
+}
+
+static void server_sends(const struct scene *s, const struct path *w)
+{
+	send_tcp(s->uplink, &(struct segment){ w->server, w->host, 80, 40000, ACK, 1000, 100 });
+}
+
+/* No answer, such as a reset, has left before the host's one to something that it does refuse; nor
+ * has the packet itself. */
+static void uplink_is_silent(const struct scene *s, const struct path *w, const char *other,
+			     const char *what)
+{
+	send_tcp(s->uplink, &(struct segment){ other, w->host, 1234, 9, SYN, 1, 0 });
+	arrives(s->uplink, other, RST | ACK, what);
+}
+
+static void survives_a_restart(void **state UNUSED)
+{
+	static const struct path paths[] = {
+		{ "10.8.0.2", "198.51.100.7", "192.0.2.1" },
+		{ "fd00:70:68::2", "2001:db8:7::7", "2001:db8::1" },
+	};
+	static const char *const others[] = { "198.51.100.99", "2001:db8:7::99" };
+	struct net_want w = host_want("w0");
+	struct err e = { 0 };
+	struct scene s;
+	size_t i;
+
+	NEED_HOST();
+	begin(&s);
+	for (i = 0; i < ARRAY_LEN(paths); i++)
+		shake_hands(&s, &paths[i]);
+
+	net_close(s.net);
+	close(s.tunnel);
+	for (i = 0; i < ARRAY_LEN(paths); i++) {
+		server_sends(&s, &paths[i]);
+		uplink_is_silent(&s, &paths[i], others[i], "while the process is away");
+	}
+	s.tunnel = host_tun("w0");
+	assert_int_equal(net_open(&s.net, s.dir.journal, &e), ERR_OK);
+	for (i = 0; i < ARRAY_LEN(paths); i++) {
+		server_sends(&s, &paths[i]);
+		uplink_is_silent(&s, &paths[i], others[i], "between net_open and net_apply");
+	}
+	assert_int_equal(net_apply(s.net, &w, &e), ERR_OK);
+	for (i = 0; i < ARRAY_LEN(paths); i++) {
+		server_sends(&s, &paths[i]);
+		arrives(s.tunnel, paths[i].client, ACK, "after the restart");
+	}
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(outward),
 		cmocka_unit_test(between_clients),
 		cmocka_unit_test(spoofed),
+		cmocka_unit_test(survives_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
