@@ -136,13 +136,13 @@ static enum err_code put_peer(struct buf *out, const struct wg_conf_peer *p, str
 	put_key(out, "PublicKey", p->public_key.b);
 	if (p->has_psk)
 		put_key(out, "PresharedKey", p->psk.b);
-	put_prefixes(out, "AllowedIPs", p->allowed_ips, p->allowed_ip_count);
 	if (p->endpoint) {
 		rc = put_text(out, "Endpoint", p->endpoint,
 			      wg_conf_endpoint_ok(str_of(p->endpoint)), e);
 		if (rc)
 			return rc;
 	}
+	put_prefixes(out, "AllowedIPs", p->allowed_ips, p->allowed_ip_count);
 	if (p->has_keepalive && p->keepalive_s)
 		buf_printf(out, "PersistentKeepalive = %u\n", p->keepalive_s);
 	else if (p->has_keepalive)

@@ -271,17 +271,17 @@ static void writes_the_clients_file(void **state)
 	} rows[] = {
 		{ "fd00:8::/64", "auto", true, true,
 		  "Address = 10.8.0.2/24, fd00:8::2/64\nDNS = 8.8.8.8, 1.1.1.1\nMTU = 1420\n|"
-		  "AllowedIPs = 0.0.0.0/0, 10.8.0.0/24, ::/0, fd00:8::/64\n"
 		  "Endpoint = 203.0.113.1:51820\n"
+		  "AllowedIPs = 0.0.0.0/0, 10.8.0.0/24, ::/0, fd00:8::/64\n"
 		  "PersistentKeepalive = 25\n" },
 		{ "none", "[2001:db8::1]", false, false,
 		  "Address = 10.8.0.2/24\nDNS = 8.8.8.8, 1.1.1.1\nMTU = 1420\n|"
-		  "AllowedIPs = 0.0.0.0/0, 10.8.0.0/24\n"
-		  "Endpoint = [2001:db8::1]:51820\nPersistentKeepalive = 25\n" },
+		  "Endpoint = [2001:db8::1]:51820\n"
+		  "AllowedIPs = 0.0.0.0/0, 10.8.0.0/24\nPersistentKeepalive = 25\n" },
 		{ "none", "vpn.example.com:443", false, true,
 		  "Address = 10.8.0.2/24\nDNS = 8.8.8.8, 1.1.1.1\nMTU = 1420\n|"
-		  "AllowedIPs = 0.0.0.0/0, 10.8.0.0/24\n"
-		  "Endpoint = vpn.example.com:443\nPersistentKeepalive = 25\n" },
+		  "Endpoint = vpn.example.com:443\n"
+		  "AllowedIPs = 0.0.0.0/0, 10.8.0.0/24\nPersistentKeepalive = 25\n" },
 		{ "none", "auto", false, false, NULL },
 	};
 
