@@ -66,8 +66,10 @@ static enum err_code handle_configure(struct db *db, struct err *e)
 	if (sqlite3_busy_timeout(db->handle, DB_BUSY_MS) != SQLITE_OK)
 		return db_error(db, "configure", e);
 	/* Off while migrations rebuild tables; content_open turns them on. */
-	return db_exec(db, "PRAGMA cell_size_check = ON; PRAGMA foreign_keys = OFF", "configure",
-		       e);
+	return db_exec(db,
+		       "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; "
+		       "PRAGMA foreign_keys = OFF",
+		       "configure", e);
 }
 
 static enum err_code journal_configure(struct db *db, struct err *e)

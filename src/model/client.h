@@ -23,6 +23,7 @@ struct client {
 	struct secret_key private_key; /* zero: not loaded */
 	struct psk psk;
 	int64_t created_ns; /* wall clock */
+	struct endpoint endpoint; /* where it was last seen, outside the tunnel; zero: unknown */
 	bool enabled;
 };
 

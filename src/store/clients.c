@@ -41,7 +41,19 @@ static enum err_code secret_read(const struct store *s, struct db_stmt *st, int 
 	return rc;
 }
 
-#define CLIENT_COLUMNS "id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk"
+#define CLIENT_COLUMNS \
+	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint"
+
+/* What cannot be read, such as the name of an interface that is no more, is not known: the client
+ * will tell. */
+static struct endpoint endpoint_read(struct db_stmt *st, int column)
+{
+	struct endpoint seen = { 0 };
+
+	if (!db_is_null(st, column) && !endpoint_parse(db_text(st, column), &seen))
+		seen = (struct endpoint){ 0 };
+	return seen;
+}
 
 /* The current row of a statement over CLIENT_COLUMNS. */
 static enum err_code client_read(const struct store *s, struct db_stmt *st, bool secrets,
@@ -62,6 +74,7 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 	db_blob_copy(st, 4, c->public_key.b, KEY_LEN);
 	c->created_ns = db_i64(st, 5);
 	c->enabled = db_i64(st, 6) != 0;
+	c->endpoint = endpoint_read(st, 9);
 	rc = db_row_ok(st, e);
 	if (rc)
 		return rc;
@@ -143,6 +156,37 @@ enum err_code store_client_remove(struct store *s, int64_t id, struct err *e)
 	if (rc == ERR_OK && db_changes(s->db) == 0)
 		return err_set(e, ERR_NOT_FOUND, "there is no client with number %" PRId64, id);
 	return rc;
+}
+
+/* ---- endpoints ---- */
+
+enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struct endpoint *seen,
+					struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET endpoint = ?2 WHERE id = ?1");
+	char text[ENDPOINT_TEXT_MAX];
+	enum err_code rc;
+
+	endpoint_format(text, seen);
+	db_bind_i64(&st, 1, id);
+	if (seen->addr.family == IP_NONE)
+		db_bind_null(&st, 2);
+	else
+		db_bind_text(&st, 2, str_of(text));
+	rc = db_run(&st, e);
+	if (rc == ERR_OK && db_changes(s->db) == 0)
+		return err_set(e, ERR_NOT_FOUND, "there is no client with number %" PRId64, id);
+	return rc;
+}
+
+enum err_code store_forget_endpoints(struct store *s, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET endpoint = NULL "
+					  "WHERE endpoint IS NOT NULL");
+
+	return db_run(&st, e);
 }
 
 /* ---- reading ---- */

@@ -32,7 +32,13 @@ static const char step_1[] =
 	") STRICT;"
 	"CREATE INDEX clients_by_age ON clients (created_ns, id);";
 
-static const char *const steps[] = { step_1 };
+/* Where a client was last seen, as endpoint_format writes it, so that a gateway that starts again
+ * finds it.  In the client's own row: it goes with it. */
+static const char step_2[] =
+	"ALTER TABLE clients ADD COLUMN endpoint TEXT"
+	"  CHECK (endpoint IS NULL OR length(endpoint) BETWEEN 9 AND 79);"; /* 1.1.1.1:1 */
+
+static const char *const steps[] = { step_1, step_2 };
 
 const struct db_schema store_schema = {
 	.application_id = 0x514e4154, /* "QNAT" */

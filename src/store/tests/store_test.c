@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "store/inside.h"
+#include "store/schema.h"
 
 /* ---- a directory of its own for each test ---- */
 
@@ -785,6 +786,153 @@ static void survives_each_failure(void **state)
 
 #endif
 
+/* ---- endpoints ---- */
+
+static struct client stored(struct store *s, const char *name)
+{
+	struct client c = { 0 };
+	struct err e = { 0 };
+
+	if (store_client_by_name(s, str_of(name), &c, &e))
+		fail_msg("%s", e.msg);
+	client_done(&c); /* of secrets; the rest stays */
+	return c;
+}
+
+static void keeps_endpoints(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{ "192.0.2.1:51820", "IPv4" },
+		{ "1.1.1.1:1", "the shortest" },
+		{ "[2001:db8::1]:65535", "IPv6" },
+		{ "[fe80::ffff:ffff:ffff:ffff%4294967295]:65535", "the longest" },
+	};
+	struct store *s = opened();
+	struct endpoint ep, got;
+	struct err e = { 0 };
+
+	(void)state;
+	add(s, "a", 2);
+	add(s, "b", 3);
+	got = stored(s, "a").endpoint;
+	assert_int_equal(got.addr.family, IP_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_true(endpoint_parse(str_of(rows[i].text), &ep));
+		if (store_client_set_endpoint(s, stored(s, "a").id, &ep, &e))
+			fail_msg("%s: %s", rows[i].why, e.msg);
+		store_close(s);
+		s = opened();
+		got = stored(s, "a").endpoint;
+		if (!endpoint_eq(&got, &ep))
+			fail_msg("%s: another one came back", rows[i].why);
+	}
+	got = stored(s, "b").endpoint;
+	assert_int_equal(got.addr.family, IP_NONE);
+	ep = (struct endpoint){ 0 };
+	assert_int_equal(store_client_set_endpoint(s, stored(s, "a").id, &ep, &e), ERR_OK);
+	got = stored(s, "a").endpoint;
+	assert_int_equal(got.addr.family, IP_NONE);
+	assert_int_equal(store_client_set_endpoint(s, 99, &ep, &e), ERR_NOT_FOUND);
+	assert_non_null(strstr(e.msg, "99"));
+	store_close(s);
+}
+
+static bool file_holds(const char *file, const char *text)
+{
+	char path[PATH_MAX];
+	AUTO(buf_done) struct buf all = { 0 };
+	struct err e = { 0 };
+
+	path_of(path, file);
+	if (access(path, F_OK) < 0)
+		return false;
+	assert_int_equal(file_read(&all, path, 16u << 20, &e), ERR_OK);
+	return memmem(all.p, all.n, text, strlen(text)) != NULL;
+}
+
+static void forgets_endpoints(void **state)
+{
+	const char *const text = "203.0.113.77:40077", *const other = "203.0.113.88:40088";
+	struct store *s = opened();
+	struct endpoint ep;
+	struct err e = { 0 };
+
+	(void)state;
+	add(s, "a", 2);
+	add(s, "b", 3);
+	assert_true(endpoint_parse(str_of(text), &ep));
+	assert_int_equal(store_client_set_endpoint(s, stored(s, "a").id, &ep, &e), ERR_OK);
+	assert_true(endpoint_parse(str_of(other), &ep));
+	assert_int_equal(store_client_set_endpoint(s, stored(s, "b").id, &ep, &e), ERR_OK);
+	store_close(s);
+	assert_true(file_holds(STORE_FILE, text)); /* it would be seen */
+	s = opened();
+	assert_int_equal(store_client_remove(s, stored(s, "a").id, &e), ERR_OK);
+	store_close(s);
+	assert_false(file_holds(STORE_FILE, text)); /* with its client */
+	assert_true(file_holds(STORE_FILE, other));
+	s = opened();
+	assert_int_equal(store_forget_endpoints(s, &e), ERR_OK);
+	assert_int_equal(store_forget_endpoints(s, &e), ERR_OK); /* there are none */
+	store_close(s);
+	assert_false(file_holds(STORE_FILE, other));
+	assert_false(file_holds(STORE_FILE "-wal", other));
+}
+
+/* The database of a gateway of before endpoints were kept. */
+static void takes_over_a_store_of_version_1(void **state)
+{
+	struct db_schema old = store_schema;
+	struct db *db = NULL;
+	char path[PATH_MAX];
+	struct store *s = opened();
+	struct err e = { 0 };
+
+	(void)state;
+	store_close(s); /* for the key */
+	path_of(path, STORE_FILE);
+	assert_int_equal(unlink(path), 0);
+	old.n = 1;
+	assert_int_equal(db_open(&db, path, &old, 0, &e), ERR_OK);
+	{
+		AUTO(db_stmt_done)
+		struct db_stmt st =
+			db_sql(db, "INSERT INTO clients (name, ip, public_key, private_key, psk, "
+				   "created_ns, enabled) VALUES ('old', 168296450, zeroblob(32), "
+				   "zeroblob(77), zeroblob(77), 5, 1)");
+
+		assert_int_equal(db_run(&st, &e), ERR_OK);
+	}
+	db_close(db);
+	s = opened();
+	assert_int_equal(count(s), 1);
+	add(s, "new", 3);
+	store_close(s);
+	assert_int_equal(db_open(&db, path, &old, 0, &e), ERR_UNSUPPORTED); /* no way back */
+}
+
+static void knows_nothing_of_an_endpoint_that_it_cannot_read(void **state)
+{
+	struct store *s = opened();
+	struct endpoint got;
+	struct err e = { 0 };
+
+	(void)state;
+	add(s, "a", 2);
+	{
+		AUTO(db_stmt_done)
+		struct db_stmt st =
+			db_sql(s->db, "UPDATE clients SET endpoint = '[fe80::1%gone]:1'");
+
+		assert_int_equal(db_run(&st, &e), ERR_OK);
+	}
+	got = stored(s, "a").endpoint;
+	assert_int_equal(got.addr.family, IP_NONE);
+	store_close(s);
+}
+
 /* ---- what needs a file system of its own ---- */
 
 #define CHILD_SKIP 77
@@ -905,6 +1053,10 @@ int main(void)
 		T(finds_the_lowest_free_address),
 		T(refuses_addresses_outside_the_network),
 		T(addresses_agree_with_a_table),
+		T(keeps_endpoints),
+		T(forgets_endpoints),
+		T(takes_over_a_store_of_version_1),
+		T(knows_nothing_of_an_endpoint_that_it_cannot_read),
 		T(survives_each_failure),
 		T(says_that_a_directory_is_read_only),
 		T(keeps_what_it_has_on_a_full_disk),
