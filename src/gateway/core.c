@@ -13,6 +13,8 @@ struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowe
 		.psk = client->psk,
 		.allowed_ips = allowed,
 		.allowed_ip_count = 1,
+		.has_endpoint = client->endpoint.addr.family != IP_NONE,
+		.endpoint = client->endpoint,
 	};
 
 	allowed[0] = (struct wg_allowed_ip){ .prefix = { .addr = client->ip, .len = 32 } };
@@ -77,6 +79,17 @@ struct restore {
 	int64_t n;
 };
 
+/* What the device knows is newer than what was stored. */
+static bool endpoint_known(struct core *c, const struct client *client)
+{
+	struct wg_peer_info info;
+
+	if (!c->host.peer(c->host.ctx, &client->public_key, &info))
+		return false;
+	wipe(&info.psk, sizeof info.psk);
+	return info.endpoint.addr.family != IP_NONE;
+}
+
 static bool peer_restore(void *ctx, const struct client *client)
 {
 	struct restore *r = ctx;
@@ -86,6 +99,8 @@ static bool peer_restore(void *ctx, const struct client *client)
 	if (!client->enabled)
 		return true;
 	p = core_peer_of(client, allowed);
+	if (p.has_endpoint && endpoint_known(r->core, client))
+		p.has_endpoint = false;
 	r->rc = r->core->host.change_peer(r->core->host.ctx, &p, r->e);
 	wipe(&p, sizeof p);
 	if (r->rc)

@@ -40,8 +40,12 @@ struct core {
 };
 
 /* Makes the live peers those of the store: unknown ones go, all others are set again.  Sessions
- * go on.  At start, and after add_client when restart_service_after_client_creation is on. */
+ * go on, and peers that are nowhere yet begin where they were last seen.  At start, and after add_client when restart_service_after_client_creation is on. */
 MUST_CHECK enum err_code core_restore_peers(struct core *c, struct err *e);
+
+/* Stores where the clients are now, those that have moved, in one transaction: the peers that
+ * core_restore_peers makes in the next run begin there. */
+MUST_CHECK enum err_code core_save_endpoints(struct core *c, struct err *e);
 
 /* Answers one request: the envelope, or NULL without memory. */
 json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params);

@@ -16,6 +16,8 @@
 
 #define JOURNAL_FILE "net.journal"
 #define SERVER_KEY "server/private_key"
+/* A gateway that crashes begins where its clients were at most so long ago. */
+#define ENDPOINTS_SAVE_NS (60 * NS_PER_S)
 #define FORWARD6 "/proc/sys/net/ipv6/conf/all/forwarding"
 
 struct gateway {
@@ -24,12 +26,15 @@ struct gateway {
 	struct store *store;
 	struct net *net;
 	struct net_want want;
-	bool net_touched; /* there may be something to undo */
+	bool alone; /* no other gateway uses the state directory: its journal is ours */
 	struct dataplane *dp;
 	struct loop_fd gone;
 	struct uapi_server *uapi;
 	struct control_server *control;
 	struct core core;
+	bool serving; /* the peers are those of the store */
+	struct loop_timer save; /* of endpoints */
+	bool stop_asked, restart_asked; /* by a signal */
 	struct err failure; /* why gateway_run ended by itself */
 };
 
@@ -126,21 +131,25 @@ static bool control_refuse(void *ctx, const char *why, struct buf *out)
 
 /* ---- starting ---- */
 
-static void signal_stop(void *ctx, int signo)
+static void signal_taken(void *ctx, int signo)
 {
 	struct gateway *g = ctx;
 
 	LOG_NOTE("gateway.signal", F_INT("signal", signo));
+	if (signo == SIGUSR2)
+		g->restart_asked = true;
+	else
+		g->stop_asked = true;
 	loop_stop(g->loop);
 }
 
 static enum err_code loop_start(struct gateway *g, struct err *e)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR2 };
 	enum err_code rc = loop_new(&g->loop, e);
 
 	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(signals); i++)
-		rc = loop_signal(g->loop, signals[i], signal_stop, g, e);
+		rc = loop_signal(g->loop, signals[i], signal_taken, g, e);
 	return rc;
 }
 
@@ -216,14 +225,22 @@ static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p,
 		       text, ifname, p->addr.family == IP_V6 ? "6" : "");
 }
 
+static enum err_code journal_path(char out[PATH_MAX], const char *state_dir, struct err *e)
+{
+	int n = snprintf(out, PATH_MAX, "%s/%s", state_dir, JOURNAL_FILE);
+
+	if (n < 0 || n >= PATH_MAX)
+		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
+	return ERR_OK;
+}
+
 static enum err_code net_start(struct gateway *g, struct err *e)
 {
 	char path[PATH_MAX];
-	int n = snprintf(path, sizeof path, "%s/%s", g->options->state_dir, JOURNAL_FILE);
-	enum err_code rc;
+	enum err_code rc = journal_path(path, g->options->state_dir, e);
 
-	if (n < 0 || (size_t)n >= sizeof path)
-		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
+	if (rc)
+		return rc;
 	rc = net_open(&g->net, path, e);
 	for (size_t i = 0; rc == ERR_OK && i < g->want.masquerade_count; i++)
 		rc = overlap_check(g, &g->want.masquerade[i], e);
@@ -302,6 +319,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 {
 	enum err_code rc = store_open(&g->store, g->options->state_dir, e);
 
+	g->alone = g->alone || rc != ERR_IN_USE;
 	g->core = (struct core){
 		.store = g->store,
 		.state_dir = g->options->state_dir,
@@ -322,8 +340,31 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		rc = settings_load(&g->core.settings, g->store, &g->options->given, e);
 	if (rc == ERR_OK)
 		rc = server_key(g, k, e);
+	if (rc == ERR_OK && g->options->forget_endpoints)
+		rc = store_forget_endpoints(g->store, e);
 	return rc;
 }
+
+/* ---- endpoints of clients ---- */
+
+/* A failure costs clients some seconds at the next start, nothing else. */
+static void endpoints_save(struct gateway *g)
+{
+	struct err e;
+
+	if (g->serving && !g->options->forget_endpoints && core_save_endpoints(&g->core, &e))
+		LOG_WARNING("endpoints.save_failed", F_ERR(&e));
+}
+
+static void save_due(struct loop_timer *t)
+{
+	struct gateway *g = CONTAINER_OF(t, struct gateway, save);
+
+	endpoints_save(g);
+	loop_timer_set(g->loop, t, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
+}
+
+/* ---- starting all of it ---- */
 
 static void say_ready(const struct gateway *g)
 {
@@ -337,7 +378,9 @@ static void say_ready(const struct gateway *g)
 		 F_STR("control", g->options->socket));
 	if (ready_notify("READY=1", &e))
 		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
-	if (g->options->ready_fd && ready_write((int)g->options->ready_fd, &e))
+	/* After a restart, the number is that of something else. */
+	if (g->options->ready_fd && !g->options->restarted &&
+	    ready_write((int)g->options->ready_fd, &e))
 		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
 }
 
@@ -359,7 +402,7 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 		rc = core_restore_peers(&g->core, e);
 	if (rc)
 		return rc;
-	g->net_touched = true;
+	g->serving = true;
 	rc = host_apply(g, e);
 	if (rc == ERR_OK)
 		rc = sockets_start(g, e);
@@ -376,14 +419,19 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	if (!g)
 		return err_set(e, ERR_NOMEM, "out of memory");
 	g->options = o;
+	g->alone = o->restarted;
 	g->gone.fd = -1;
+	g->save.fire = save_due;
 	rc = start_steps(g, &k, e);
 	wipe(&k, sizeof k);
 	if (rc) {
-		if (gateway_stop(g, &undo))
+		bool is_undone = g->net || !g->alone;
+
+		if (gateway_stop(g, &undo) || (!is_undone && gateway_undo(o->state_dir, &undo)))
 			LOG_ERR("net.undo_failed", F_ERR(&undo));
 		return rc;
 	}
+	loop_timer_set(g->loop, &g->save, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 	say_ready(g);
 	*out = g;
 	return ERR_OK;
@@ -398,6 +446,43 @@ enum err_code gateway_run(struct gateway *g, struct err *e)
 	return rc;
 }
 
+bool gateway_restart_wanted(const struct gateway *g)
+{
+	return g->restart_asked && !g->stop_asked && !g->failure.code;
+}
+
+/* ---- stopping ---- */
+
+/* Nobody is served any more; the interface is still there. */
+static void serving_end(struct gateway *g)
+{
+	control_server_close(g->control);
+	g->control = NULL;
+	uapi_server_close(g->uapi);
+	g->uapi = NULL;
+	endpoints_save(g);
+	g->serving = false;
+}
+
+/* All but the host's network. */
+static void parts_close(struct gateway *g)
+{
+	if (g->gone.loop)
+		loop_fd_remove(&g->gone);
+	dataplane_close(g->dp);
+	g->dp = NULL;
+	store_close(g->store);
+	g->store = NULL;
+}
+
+static void gateway_free(struct gateway *g)
+{
+	parts_close(g);
+	net_close(g->net);
+	loop_free(g->loop);
+	free(g);
+}
+
 enum err_code gateway_stop(struct gateway *g, struct err *e)
 {
 	enum err_code rc = ERR_OK;
@@ -405,16 +490,40 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 	if (!g)
 		return ERR_OK;
 	(void)!ready_notify("STOPPING=1", NULL); /* nobody is listening: nothing to do about it */
-	control_server_close(g->control);
-	uapi_server_close(g->uapi);
-	if (g->net_touched)
+	serving_end(g);
+	if (g->net)
 		rc = net_undo(g->net, e);
-	if (g->gone.loop)
-		loop_fd_remove(&g->gone);
-	dataplane_close(g->dp);
-	net_close(g->net);
-	store_close(g->store);
-	loop_free(g->loop);
-	free(g);
+	gateway_free(g);
+	return rc;
+}
+
+enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct err *e)
+{
+	struct err undo = { 0 };
+	enum err_code rc;
+
+	(void)!ready_notify_reloading(NULL);
+	serving_end(g);
+	parts_close(g);
+	rc = restart_exec(r, g->options->state_dir, e);
+	if (net_undo(g->net, &undo))
+		LOG_ERR("net.undo_failed", F_ERR(&undo));
+	gateway_free(g);
+	return rc;
+}
+
+enum err_code gateway_undo(const char *state_dir, struct err *e)
+{
+	struct net *n = NULL;
+	char path[PATH_MAX];
+	enum err_code rc = journal_path(path, state_dir, e);
+
+	if (rc || access(path, F_OK) < 0)
+		return rc;
+	rc = net_open(&n, path, e);
+	if (rc)
+		return rc;
+	rc = net_undo(n, e);
+	net_close(n);
 	return rc;
 }

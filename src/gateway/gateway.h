@@ -7,6 +7,7 @@
 #define QANAT_GATEWAY_GATEWAY_H
 
 #include "gateway/options.h"
+#include "gateway/restart.h"
 
 struct gateway;
 
@@ -15,8 +16,15 @@ MUST_CHECK enum err_code gateway_start(struct gateway **out, const struct option
 				       struct err *e);
 /* Serves until a signal (ERR_OK) or until the interface is gone. */
 MUST_CHECK enum err_code gateway_run(struct gateway *g, struct err *e);
+/* Was it SIGUSR2 that ended gateway_run? */
+bool gateway_restart_wanted(const struct gateway *g);
+/* Takes all down but what was changed on the host, and starts `r`.  Returns only when that fails,
+ * and then all is down and the host as it was before. */
+enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct err *e);
 /* Takes all down; the host is as it was before.  An error says what could not be put back.
  * Takes NULL. */
 enum err_code gateway_stop(struct gateway *g, struct err *e);
+/* Puts back what a run that has ended left on the host; nothing when it left nothing. */
+enum err_code gateway_undo(const char *state_dir, struct err *e);
 
 #endif

@@ -68,7 +68,16 @@ static void process_prepare(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
-static int serve(const struct options *o)
+/* The run before in this process left the host's network to a new one that will not be. */
+static void restart_failed(const struct restart *r)
+{
+	struct err e = { 0 };
+
+	if (*r->state_dir && gateway_undo(r->state_dir, &e))
+		LOG_ERR("net.undo_failed", F_ERR(&e));
+}
+
+static int serve(const struct options *o, const struct restart *r)
 {
 	struct gateway *g = NULL;
 	struct err e = { 0 }, undo = { 0 };
@@ -81,6 +90,11 @@ static int serve(const struct options *o)
 	rc = gateway_run(g, &e);
 	if (rc)
 		LOG_ERR("gateway.failed", F_ERR(&e));
+	if (gateway_restart_wanted(g)) {
+		(void)gateway_restart(g, r, &e);
+		LOG_ERR("gateway.restart_failed", F_ERR(&e));
+		return EXIT_FAILURE;
+	}
 	if (gateway_stop(g, &undo)) {
 		LOG_ERR("net.undo_failed", F_ERR(&undo));
 		rc = undo.code;
@@ -91,26 +105,44 @@ static int serve(const struct options *o)
 	return EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
+static int run(const struct restart *r, int argc, char **argv)
 {
 	struct options o;
 	struct err e = { 0 };
 	int shown;
 
-	process_prepare();
-	json_set_alloc_funcs(malloc, free_wiped);
-	if (argc == 2 && strcmp(argv[1], "--man") == 0) /* for the build */
-		return show_manual();
 	if (options_parse(&o, argc, argv, &e)) {
 		(void)fprintf(stderr, "qanat-gateway: %s\n", e.msg);
-		return EXIT_USAGE;
+		restart_failed(r);
+		return *r->state_dir ? EXIT_FAILURE : EXIT_USAGE;
 	}
 	shown = show(&o);
 	if (shown >= 0)
 		return shown;
 	if (!crypto_init()) {
 		LOG_ERR("gateway.start_failed", F_STR("why", "the crypto libraries do not work"));
+		restart_failed(r);
 		return EXIT_FAILURE;
 	}
-	return serve(&o);
+	o.restarted = *r->state_dir != 0;
+	return serve(&o, r);
+}
+
+int main(int argc, char **argv)
+{
+	struct restart r;
+	struct err e = { 0 };
+	int status;
+
+	process_prepare();
+	json_set_alloc_funcs(malloc, free_wiped);
+	if (argc == 2 && strcmp(argv[1], "--man") == 0) /* for the build */
+		return show_manual();
+	if (restart_init(&r, argc, argv, &e)) {
+		LOG_ERR("gateway.start_failed", F_ERR(&e));
+		return EXIT_FAILURE;
+	}
+	status = run(&r, argc, argv);
+	restart_done(&r);
+	return status;
 }

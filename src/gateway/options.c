@@ -93,6 +93,11 @@ static const struct opt opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = AT(no_offload),
 	  .help = "do not use segmentation offloads of TUN and UDP" },
+	{ .name = "forget-endpoints",
+	  .type = OPT_FLAG,
+	  .offset = AT(forget_endpoints),
+	  .help = "do not keep where clients were last seen, and delete what was kept",
+	  .group = "Other" },
 	{ .name = "log-level",
 	  .type = OPT_TEXT,
 	  .offset = AT(log_level),
@@ -100,8 +105,7 @@ static const struct opt opts[] = {
 	  .max = 16,
 	  .fallback = "info",
 	  .metavar = "LEVEL",
-	  .help = "silent, error, warn, info or debug",
-	  .group = "Other" },
+	  .help = "silent, error, warn, info or debug" },
 	{ .name = "log-json",
 	  .type = OPT_FLAG,
 	  .offset = AT(log_json),
@@ -121,18 +125,24 @@ const struct opt_program gateway_program = {
 	.summary = "a WireGuard VPN gateway",
 	.usage = "[OPTION ...]",
 	.opts = opts,
-	.description = "Runs a WireGuard gateway in the foreground: a tunnel interface in user "
-		       "space, the host's addresses, forwarding and masquerade that clients need "
-		       "to reach the internet, and a store of clients that survives restarts.\n"
-		       "Clients are added and removed with qanat(1) through the control socket; "
-		       "wg(8) shows the interface.\n\n"
-		       "The first start stores the settings given and makes the server's key.\n"
-		       "Later starts use what is stored; a setting given again replaces the stored "
-		       "one, except that the networks stay as long as there are clients.\n\n"
-		       "SIGTERM, SIGINT and SIGHUP stop it.\n"
-		       "It then leaves no interface, route, rule or table behind.\n"
-		       "What a crash leaves behind is put back at the next start.\n"
-		       "A supervisor that sets NOTIFY_SOCKET is told READY=1 and STOPPING=1.",
+	.description =
+		"Runs a WireGuard gateway in the foreground: a tunnel interface in user "
+		"space, the host's addresses, forwarding and masquerade that clients need "
+		"to reach the internet, and a store of clients that survives restarts.\n"
+		"Clients are added and removed with qanat(1) through the control socket; "
+		"wg(8) shows the interface.\n\n"
+		"The first start stores the settings given and makes the server's key.\n"
+		"Later starts use what is stored; a setting given again replaces the stored "
+		"one, except that the networks stay as long as there are clients.\n\n"
+		"SIGTERM, SIGINT and SIGHUP stop it.\n"
+		"It then leaves no interface, route, rule or table behind.\n"
+		"SIGUSR2 restarts it in place, after an upgrade for instance: the program is "
+		"started anew under the same process number, with the same options, and "
+		"connections of clients go on, since the host's address translation stays.\n"
+		"Where each client was last seen is kept for that, and for the next start; "
+		"--forget-endpoints turns it off.\n"
+		"What a crash leaves behind is taken over by the next start.\n"
+		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
 	.extra = "FILES\n"
 		 "  gateway.db in the state directory holds clients and settings; private and "
 		 "preshared keys in it are sealed with the file key beside it.\n"

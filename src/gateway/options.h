@@ -13,10 +13,12 @@ struct options {
 	uint32_t port, mtu; /* 0: as stored */
 	uint32_t workers;
 	bool no_offload;
+	bool forget_endpoints;
 	bool log_json;
 	const char *log_level;
 	uint32_t ready_fd; /* 0: none */
 	bool help, version;
+	bool restarted; /* no option: goes on where another run in this process stopped */
 
 	struct settings_given given; /* the stored ones, as texts */
 	char port_text[12], mtu_text[12];

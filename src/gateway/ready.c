@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 
 enum err_code ready_notify(const char *state, struct err *e)
@@ -28,6 +30,18 @@ enum err_code ready_notify(const char *state, struct err *e)
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
 		return err_sys(e, errno, "NOTIFY_SOCKET=%s: send", path);
 	return ERR_OK;
+}
+
+enum err_code ready_notify_reloading(struct err *e)
+{
+	char state[64];
+	struct timespec t;
+
+	/* This clock by name; ours counts suspend too. */
+	BUG_ON(clock_gettime(CLOCK_MONOTONIC, &t) != 0);
+	(void)snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+		       (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
+	return ready_notify(state, e);
 }
 
 enum err_code ready_write(int fd, struct err *e)

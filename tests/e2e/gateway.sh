@@ -174,6 +174,86 @@ refused "another IPv6 network, with clients in it" '85 clients have addresses' "
 refused "a wrong option" 'did you mean' 2 "${gw[@]}" --netwrok 10.9.0.0/24
 refused "a wrong value" '10\.8\.0\.1/24 has host bits set; did you mean 10\.8\.0\.0/24' 2 "${gw[@]}" --network 10.8.0.1/24
 
+# ---- restart in place ----
+
+ready_times() { [ "$(grep -c gateway.ready "$work/${2:-gateway.log}")" -eq "$1" ]; }
+endpoint_of() { ns G wg show "$if_g" endpoints | awk -v k="$1" '$1 == k { print $2 }'; }
+table_handle() { ns G nft -a list table inet "qanat_$if_g" | grep -o 'handle [0-9]*' | xargs; } # of all in it
+open_files() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
+
+check "starts to be restarted in place" gateway_start
+peer=$(live_keys | head -n 1)
+ns G wg set "$if_g" peer "$peer" endpoint 192.0.2.254:4000
+handle=$(table_handle) files=$(open_files "$gateway")
+check_has "the table has a handle" "$handle" 'handle [0-9]+'
+for round in 1 2; do
+	kill -USR2 "$gateway"
+	check "restart $round: ready again" wait_for 10 ready_times $((round + 1))
+	check "restart $round: the same process" kill -0 "$gateway"
+	check_eq "restart $round: the same clients" "$before" "$(agree && live_keys)"
+	check_eq "restart $round: the client is where it was" 192.0.2.254:4000 "$(endpoint_of "$peer")"
+	check_eq "restart $round: the table was not touched" "$handle" "$(table_handle)"
+	check_eq "restart $round: no descriptor was left open" "$files" "$(open_files "$gateway")"
+	check_eq "restart $round: the ready descriptor is told once" ready "$(cat "$work/ready")"
+done
+check_eq "adds after it" OK "$(code add_client client_name=after)"
+check_eq "removes after it" OK "$(code remove_client client_name=after)"
+stop "$gateway" KILL
+check "starts after kill -9 again" gateway_start
+check_eq "the client is still where it was" 192.0.2.254:4000 "$(endpoint_of "$peer")"
+kill -USR2 "$gateway"
+stop "$gateway"
+check_eq "a stop while it restarts is a stop" 0 "$stopped"
+host_clean "and leaves nothing behind"
+check "starts without endpoints" gateway_start --forget-endpoints
+check_eq "the client is nowhere" "(none)" "$(endpoint_of "$peer")"
+ns G wg set "$if_g" peer "$peer" endpoint 192.0.2.254:4001
+kill -USR2 "$gateway"
+check "restarts without endpoints" wait_for 10 ready_times 2
+check_eq "the client is nowhere after that" "(none)" "$(endpoint_of "$peer")"
+stop "$gateway"
+check "no endpoint is in the files" sh -c '! grep -aqF -e 192.0.2.254:400 "$1"/*' - "$state"
+
+check "starts for a restart that fails" gateway_start
+chmod 777 "$state"
+kill -USR2 "$gateway"
+wait_for 10 gone "$gateway"
+stop "$gateway"
+chmod 700 "$state"
+check_eq "a restart that fails ends it" 1 "$stopped"
+check_has "and says why" "$(tail -n 3 "$work/gateway.log")" "chmod go-w"
+host_clean "and leaves nothing behind, not even the table"
+
+mkdir "$work/bin" && cp "$QANAT_BIN/qanat-gateway" "$work/bin/"
+bin=$work/bin
+check "starts to be upgraded" gateway_start
+cp "$QANAT_BIN/qanat-gateway" "$work/bin/new" && mv "$work/bin/new" "$work/bin/qanat-gateway"
+check_has "its program was replaced" "$(readlink "/proc/$gateway/exe")" 'deleted'
+kill -USR2 "$gateway"
+check "ready after the upgrade" wait_for 10 ready_times 2
+check_eq "it runs the new program" "$work/bin/qanat-gateway" "$(readlink "/proc/$gateway/exe")"
+rm "$work/bin/qanat-gateway"
+kill -USR2 "$gateway"
+check "a program that is gone: the old one goes on" wait_for 10 ready_times 3
+check_eq "with the same clients, again" "$before" "$(agree && live_keys)"
+stop "$gateway"
+check_eq "and stops" 0 "$stopped"
+host_clean "and leaves nothing behind, again"
+bin=$QANAT_BIN
+
+ns_spawn G serve.log qanat serve --state "$state" --socket "$sock" --interface "$if_g"
+serve=$spawned
+check "qanat serve starts it" wait_for 20 ready_times 1 serve.log
+child=$(pgrep -P "$serve")
+# Only then does it know that the gateway is ready, and passes anything on.
+check "qanat serve says so" wait_for 20 grep -q 'Ctrl-C' "$work/serve.log"
+kill -USR2 "$serve"
+check "qanat serve passes the restart on" wait_for 10 ready_times 2 serve.log
+check_eq "to the same process" "$child" "$(pgrep -P "$serve")"
+stop "$serve"
+check_eq "qanat serve stops" 0 "$stopped"
+host_clean "qanat serve leaves nothing behind"
+
 # ---- settings by wg(8), and the tweak ----
 
 check "starts for the tweak" gateway_start
@@ -274,9 +354,11 @@ notify=$spawned
 check "listens" wait_for 10 test -S "$work/notify"
 with=(NOTIFY_SOCKET="$work/notify")
 check "starts under a supervisor" gateway_start
+kill -USR2 "$gateway"
+check "restarts under a supervisor" wait_for 10 ready_times 2
 stop "$gateway"
 wait_for 10 gone "$notify"
-check_eq "tells it" "READY=1 STOPPING=1" "$(cat "$work/notify.log")"
+check_has "tells it" "$(xargs <"$work/notify.log")" '^READY=1 RELOADING=1 MONOTONIC_USEC=[1-9][0-9]* READY=1 STOPPING=1$'
 with=(A=)
 
 # ---- killed at every step ----
@@ -355,6 +437,15 @@ for point in add.inserted add.live add.committed remove.deleted remove.live remo
 	check "$point: store and device agree" agree
 	stop "$gateway"
 done
+forget
+with=(QANAT_FAULT=restart.exec)
+gateway_start
+kill -USR2 "$gateway"
+wait_for 10 gone "$gateway"
+stop "$gateway"
+with=(A=)
+check_eq "a restart without a program ends it" 1 "$stopped"
+host_clean "and leaves nothing behind when no program can be started"
 for point in net.nft db.begin db.write; do
 	forget
 	refused "a failure at $point" 'error' env QANAT_FAULT=$point nsenter --net="/run/netns/q${id}G" \

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -546,6 +547,93 @@ static const struct {
 	const char *action, *name;
 } attempts[] = { { "add_client", "new" }, { "remove_client", "gone" } };
 
+/* ---- endpoints ---- */
+
+static void put_at(const char *client, const char *endpoint)
+{
+	struct client c = { 0 };
+	struct fake_peer *p;
+	struct err e = { 0 };
+
+	assert_int_equal(store_client_by_name(h.core.store, str_of(client), &c, &e), 0);
+	p = fake_host_peer(&h, &c.public_key);
+	assert_non_null(p);
+	assert_true(endpoint_parse(str_of(endpoint), &p->info.endpoint));
+	client_done(&c);
+}
+
+static void is_at(const char *client, const char *want)
+{
+	char live[ENDPOINT_TEXT_MAX];
+	struct client c = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(store_client_by_name(h.core.store, str_of(client), &c, &e), 0);
+	endpoint_format(live, &fake_host_peer(&h, &c.public_key)->info.endpoint);
+	client_done(&c);
+	assert_string_equal(live, want);
+}
+
+static void save(void)
+{
+	struct err e = { 0 };
+
+	if (core_save_endpoints(&h.core, &e))
+		fail_msg("%s", e.msg);
+}
+
+/* What the next run begins with: the store, and a device that knows nothing. */
+static void next_run(void)
+{
+	struct err e = { 0 };
+
+	assert_true(fake_host_reopen(&h));
+	h.peer_count = 0;
+	if (core_restore_peers(&h.core, &e))
+		fail_msg("%s", e.msg);
+}
+
+static off_t log_size(void)
+{
+	char path[256];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/" STORE_FILE "-wal", h.dir);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+static void keeps_endpoints(void **state)
+{
+	struct err e = { 0 };
+	off_t before;
+
+	(void)state;
+	assert_true(add("a") && add("b") && add("c"));
+	put_at("a", "192.0.2.7:4500");
+	put_at("b", "[2001:db8::7]:51820");
+	save();
+	next_run();
+	is_at("a", "192.0.2.7:4500");
+	is_at("b", "[2001:db8::7]:51820");
+	is_at("c", "(none)");
+	put_at("a", "192.0.2.8:1"); /* not saved: the run crashes */
+	next_run();
+	is_at("a", "192.0.2.7:4500");
+	put_at("a", "192.0.2.8:1");
+	assert_int_equal(core_restore_peers(&h.core, &e), ERR_OK);
+	is_at("a", "192.0.2.8:1"); /* the device knows better */
+	save();
+	before = log_size();
+	save();
+	assert_int_equal(log_size(), before); /* nobody has moved: nothing is written */
+	assert_int_equal(store_forget_endpoints(h.core.store, &e), ERR_OK);
+	next_run();
+	is_at("a", "(none)");
+	is_at("b", "(none)");
+	assert_int_equal(store_and_live_agree(), 3);
+}
+
 static void undoes_what_the_device_refuses(void **state)
 {
 	(void)state;
@@ -685,6 +773,7 @@ int main(void)
 		T(shows_no_secrets),
 		T(restarts_after_an_addition),
 		T(restores_peers),
+		T(keeps_endpoints),
 		T(undoes_what_the_device_refuses),
 		T(survives_each_lack_of_memory),
 		T(survives_each_failure),

@@ -23,6 +23,8 @@ static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, stru
 		*p = (struct fake_peer){ .info.public_key = c->public_key };
 	}
 	p->info.psk = c->psk;
+	if (c->has_endpoint)
+		p->info.endpoint = c->endpoint;
 	BUG_ON(c->allowed_ip_count > 2 || !c->replace_allowed_ips);
 	p->allowed_count = c->allowed_ip_count;
 	for (size_t i = 0; i < p->allowed_count; i++)
