@@ -87,6 +87,7 @@ const struct opt_program serve_program = {
 		"SIGINT, SIGTERM or SIGHUP.\n"
 		"Then the gateway is stopped, which removes its interface, routes and firewall "
 		"table.\n\n"
+		"SIGUSR2 makes the gateway restart in place, see qanat-gateway(8).\n\n"
 		"A gateway that crashes is started again, after a pause that grows from half a "
 		"second to thirty; after ten crashes in a row without serving for a minute "
 		"qanat serve gives up.\n"

@@ -42,6 +42,7 @@ struct serve {
 	char *argv[ARGS_MAX];
 	size_t argc;
 	int signals; /* signalfd */
+	bool serving; /* the gateway is ready */
 	struct child child;
 };
 
@@ -127,6 +128,7 @@ static enum err_code signals_open(struct serve *s, struct err *e)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGCHLD);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return err_sys(e, errno, "block signals");
@@ -134,13 +136,19 @@ static enum err_code signals_open(struct serve *s, struct err *e)
 	return s->signals < 0 ? err_sys(e, errno, "read signals") : ERR_OK;
 }
 
-/* The next signal: an event, or false for one that says nothing (a SIGCHLD of nobody). */
+/* The next signal: an event, or false for one that ends nothing (a SIGCHLD of nobody; SIGUSR2,
+ * with which the gateway restarts in place, and which would kill one that has just begun). */
 static bool signal_take(struct serve *s, enum event *event)
 {
 	struct signalfd_siginfo info;
 
 	if (read(s->signals, &info, sizeof info) != (ssize_t)sizeof info)
 		return false;
+	if (info.ssi_signo == SIGUSR2) {
+		if (s->serving)
+			child_signal(&s->child, SIGUSR2);
+		return false;
+	}
 	*event = info.ssi_signo == SIGCHLD ? EVENT_ENDED : EVENT_STOP;
 	return *event == EVENT_STOP || child_reap(&s->child);
 }
@@ -225,13 +233,17 @@ static enum event gateway_live(struct serve *s, bool first, bool *served)
 	if (event != EVENT_READY)
 		return event;
 	*served = true;
+	s->serving = true;
 	if (!first) {
 		say("the gateway serves again");
 	} else if (welcome(s, &e)) {
 		term_complain(e.msg);
-		return EVENT_TIMEOUT;
+		event = EVENT_TIMEOUT;
 	}
-	return event_wait(s, FOREVER);
+	if (event == EVENT_READY)
+		event = event_wait(s, FOREVER);
+	s->serving = false;
+	return event;
 }
 
 /* Starts the gateway, and again when it crashes; returns the exit status. */
