@@ -123,20 +123,20 @@ enum err_code err_sys(struct err *e, int sys, const char *fmt, ...)
 	return code;
 }
 
-enum err_code err_wrap(struct err *e, const char *fmt, ...)
+enum err_code err_wrap(struct err *e, enum err_code code, const char *fmt, ...)
 {
 	char text[sizeof e->msg], whole[2 * sizeof e->msg + 2];
 	va_list ap;
 	int n;
 
 	if (!e)
-		return ERR_OK;
+		return code;
 	va_start(ap, fmt);
 	(void)format(text, sizeof text, fmt, ap);
 	va_end(ap);
 	n = snprintf(whole, sizeof whole, "%s: %s", text, e->msg);
-	store(e, e->code, e->sys, whole, n < 0 ? 0 : (size_t)n);
-	return e->code;
+	store(e, code, e->sys, whole, n < 0 ? 0 : (size_t)n);
+	return code;
 }
 
 void bug_at(const char *file, int line, const char *what)

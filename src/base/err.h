@@ -41,8 +41,9 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...) P
  * ENOENT ERR_NOT_FOUND, all else ERR_IO. */
 enum err_code err_sys(struct err *e, int sys, const char *fmt, ...) PRINTF(3, 4);
 
-/* Puts "context: " in front of the message already in `e`; returns e->code (ERR_OK for NULL). */
-enum err_code err_wrap(struct err *e, const char *fmt, ...) PRINTF(2, 3);
+/* Puts "context: " in front of the message already in `e` (which may be NULL); the code becomes
+ * `code`, which it returns. */
+enum err_code err_wrap(struct err *e, enum err_code code, const char *fmt, ...) PRINTF(3, 4);
 
 /* Name of a code, such as "not found". */
 const char *err_name(enum err_code code);

@@ -51,10 +51,8 @@ static enum err_code config_write(int fd, const char *path, struct str config, s
 	/* The umask may take more than was asked for: 0600 is a promise both ways. */
 	if (fchmod(fd, CONFIG_MODE))
 		return err_sys(e, errno, "set the mode of %s", path);
-	if (term_write(fd, config, e)) {
-		err_wrap(e, "%s", path);
-		return ERR_IO;
-	}
+	if (term_write(fd, config, e))
+		return err_wrap(e, ERR_IO, "%s", path);
 	if (fsync(fd))
 		return err_sys(e, errno, "make %s durable", path);
 	return directory_sync(path, e);

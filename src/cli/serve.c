@@ -291,10 +291,8 @@ static enum err_code serve_open(struct serve *s, struct err *e)
 	const struct serve_options *o = s->options;
 	enum err_code rc = client_name_check(str_of(o->client), e);
 
-	if (rc) {
-		err_wrap(e, "--client");
-		return rc;
-	}
+	if (rc)
+		return err_wrap(e, rc, "--client");
 	if (o->started_at && !serve_time_parse(str_of(o->started_at), &s->started_ns))
 		return err_set(e, ERR_INVALID, "--started-at: '%s' is not a number of seconds",
 			       o->started_at);

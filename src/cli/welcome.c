@@ -19,10 +19,8 @@ static enum err_code core_ask(json_t **data, const struct serve_options *o, cons
 		return err_set(e, ERR_NOMEM, "no memory to ask for %s", action);
 	rc = control_call(&answer, o->socket, STR("core"), str_of(action), params, e);
 	json_decref(params);
-	if (rc) {
-		err_wrap(e, "core %s", action);
-		return rc;
-	}
+	if (rc)
+		return err_wrap(e, rc, "core %s", action);
 	if (json_is_true(json_object_get(answer, "success"))) {
 		*data = json_incref(json_object_get(answer, "data"));
 	} else {

@@ -81,7 +81,7 @@ static enum err_code step_take(struct db *db, const struct db_schema *schema, in
 	if (!rc)
 		return db_commit(db, e);
 	db_rollback(db);
-	return err_wrap(e, "version %lld", (long long)*version + 1);
+	return err_wrap(e, rc, "version %lld", (long long)*version + 1);
 }
 
 enum err_code db_migrate(struct db *db, const struct db_schema *schema, bool read_only,

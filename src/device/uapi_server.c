@@ -74,7 +74,7 @@ enum err_code uapi_listen(int *out, const char *ifname, struct err *e)
 	rc = dir_make(UAPI_DIRECTORY, DIRECTORY_MODE, e);
 	if (!rc)
 		rc = unix_listen(out, path, SOCKET_MODE, e);
-	return rc ? err_wrap(e, "interface %s", ifname) : ERR_OK;
+	return rc ? err_wrap(e, rc, "interface %s", ifname) : ERR_OK;
 }
 
 void uapi_unlisten(const char *ifname)

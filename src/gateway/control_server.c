@@ -280,7 +280,7 @@ static enum err_code directory_make(const char *path, struct err *e)
 		return ERR_OK;
 	rc = dir_make(dir, 0755, e);
 	if (rc)
-		return err_wrap(e, "control socket %s", path);
+		return err_wrap(e, rc, "control socket %s", path);
 	if (chmod(dir, 0755) < 0) /* whatever the umask took away */
 		return err_sys(e, errno, "control socket: set the mode of %s", dir);
 	return ERR_OK;

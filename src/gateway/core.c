@@ -101,10 +101,11 @@ static bool peer_restore(void *ctx, const struct client *client)
 	p = core_peer_of(client, allowed);
 	if (p.has_endpoint && endpoint_known(r->core, client))
 		p.has_endpoint = false;
+	core_call(r->core, client, &p);
 	r->rc = r->core->host.change_peer(r->core->host.ctx, &p, r->e);
 	wipe(&p, sizeof p);
 	if (r->rc)
-		(void)err_wrap(r->e, "client %s", client->name);
+		(void)err_wrap(r->e, r->rc, "client %s", client->name);
 	r->n++;
 	return r->rc == ERR_OK;
 }

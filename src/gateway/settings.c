@@ -344,10 +344,8 @@ static enum err_code stored_load(struct settings *s, struct store *store, enum s
 		return settings_parse(s, i, str_of(rows[i].fallback), e);
 	if (rc)
 		return rc;
-	if (settings_parse(s, i, buf_view(&text), e)) {
-		(void)err_wrap(e, "stored setting %s", rows[i].name);
-		return e ? (e->code = ERR_CORRUPT) : ERR_CORRUPT;
-	}
+	if (settings_parse(s, i, buf_view(&text), e))
+		return err_wrap(e, ERR_CORRUPT, "stored setting %s", rows[i].name);
 	return ERR_OK;
 }
 

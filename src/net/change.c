@@ -133,7 +133,7 @@ static enum err_code set_address(struct nl *nl, const struct change *x, bool the
 	if (FAULT("net.address"))
 		return err_set(e, ERR_IO, "change an address of %s: injected failure", x->ifname);
 	rc = there ? nl_address_add(nl, &a, e) : nl_address_delete(nl, &a, e);
-	return rc ? err_wrap(e, "interface %s", x->ifname) : ERR_OK;
+	return rc ? err_wrap(e, rc, "interface %s", x->ifname) : ERR_OK;
 }
 
 /* The worst metric: any other route to the network, such as the tunnel's own, is preferred. */
@@ -155,7 +155,7 @@ static enum err_code set_route(struct nl *nl, const struct change *x, bool there
 	if (FAULT("net.route"))
 		return err_set(e, ERR_IO, "change the blackhole route %s: injected failure", text);
 	rc = there ? nl_route_add(nl, &r, e) : nl_route_delete(nl, &r, e);
-	return rc ? err_wrap(e, "blackhole route %s", text) : ERR_OK;
+	return rc ? err_wrap(e, rc, "blackhole route %s", text) : ERR_OK;
 }
 
 static enum err_code set_link(struct nl *nl, const struct change *x, uint32_t value, struct err *e)
@@ -166,7 +166,7 @@ static enum err_code set_link(struct nl *nl, const struct change *x, uint32_t va
 		return err_set(e, ERR_IO, "change %s: injected failure", x->ifname);
 	rc = x->kind == CHANGE_MTU ? nl_link_set_mtu(nl, x->ifindex, value, e)
 				   : nl_link_set_up(nl, x->ifindex, value != 0, e);
-	return rc ? err_wrap(e, "interface %s", x->ifname) : ERR_OK;
+	return rc ? err_wrap(e, rc, "interface %s", x->ifname) : ERR_OK;
 }
 
 static enum err_code set_sysctl(const struct change *x, uint32_t value, struct err *e)

@@ -243,7 +243,7 @@ enum err_code journal_write(const char *path, const struct changes *c, struct er
 	if (!buf_ok(&text))
 		return err_set(e, ERR_FULL, "%s would pass %u bytes", path, JOURNAL_MAX);
 	rc = file_replace(path, text.p, text.n, 0600, e);
-	return rc ? err_wrap(e, "journal of the network") : ERR_OK;
+	return rc ? err_wrap(e, rc, "journal of the network") : ERR_OK;
 }
 
 enum err_code journal_read(const char *path, struct changes *out, struct err *e)

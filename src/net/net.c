@@ -75,7 +75,7 @@ static enum err_code leave_other_links(struct net *n, const struct nl_link *link
 	}
 	if (!rc && n->made.n != before)
 		rc = journal_write(n->journal, &n->made, e);
-	return rc ? err_wrap(e, "put back what an earlier run changed") : ERR_OK;
+	return rc ? err_wrap(e, rc, "put back what an earlier run changed") : ERR_OK;
 }
 
 /* What the above would do, as lines of text. */
@@ -118,7 +118,7 @@ static enum err_code adopt(struct net *n, struct err *e)
 	rc = changes_adopt(n->nl, &n->made, &changed, e);
 	if (!rc && changed)
 		rc = journal_write(n->journal, &n->made, e);
-	return rc ? err_wrap(e, "take over what an earlier run changed") : ERR_OK;
+	return rc ? err_wrap(e, rc, "take over what an earlier run changed") : ERR_OK;
 }
 
 enum err_code net_open(struct net **out, const char *journal, struct err *e)

@@ -143,6 +143,7 @@ enum err_code nft_table_load(const char *table, struct str text, struct err *e)
 {
 	static const char *const argv[] = { "nft", "-f", "-", NULL };
 	AUTO(buf_done) struct buf script = { 0 };
+	enum err_code rc;
 
 	BUG_ON(!nft_table_valid(str_of(table)));
 	if (FAULT("net.nft"))
@@ -152,8 +153,9 @@ enum err_code nft_table_load(const char *table, struct str text, struct err *e)
 	buf_str(&script, text);
 	if (!buf_ok(&script))
 		return err_set(e, ERR_NOMEM, "no memory for nft table inet %s", table);
-	if (run_program(nft_paths, NFT_PACKAGE, argv, buf_view(&script), NULL, e))
-		return err_wrap(e, "%s nft table inet %s", text.n ? "load" : "delete", table);
+	rc = run_program(nft_paths, NFT_PACKAGE, argv, buf_view(&script), NULL, e);
+	if (rc)
+		return err_wrap(e, rc, "%s nft table inet %s", text.n ? "load" : "delete", table);
 	return ERR_OK;
 }
 
@@ -164,10 +166,12 @@ enum err_code nft_table_exists(const char *table, bool *exists, struct err *e)
 	AUTO(buf_done) struct buf out = { 0 };
 	char want[NFT_TABLE_MAX + 16];
 	struct str rest, line;
+	enum err_code rc;
 
 	snprintf(want, sizeof want, "table inet %s", table);
-	if (run_program(nft_paths, NFT_PACKAGE, argv, STR(""), &out, e))
-		return err_wrap(e, "look for nft table inet %s", table);
+	rc = run_program(nft_paths, NFT_PACKAGE, argv, STR(""), &out, e);
+	if (rc)
+		return err_wrap(e, rc, "look for nft table inet %s", table);
 	*exists = false;
 	rest = buf_view(&out);
 	while (str_cut(&rest, '\n', &line))
@@ -186,7 +190,6 @@ enum err_code nft_table_list(const char *table, struct buf *out, struct err *e)
 	rc = nft_table_exists(table, &exists, e);
 	if (rc || !exists)
 		return rc;
-	if (run_program(nft_paths, NFT_PACKAGE, argv, STR(""), out, e))
-		return err_wrap(e, "read nft table inet %s", table);
-	return ERR_OK;
+	rc = run_program(nft_paths, NFT_PACKAGE, argv, STR(""), out, e);
+	return rc ? err_wrap(e, rc, "read nft table inet %s", table) : ERR_OK;
 }

@@ -36,13 +36,11 @@ static enum err_code secret_read(const struct store *s, struct db_stmt *st, int 
 	if (rc)
 		return rc;
 	rc = unseal(s->key, out, sealed, sizeof sealed, label_of(label, &c->public_key, what), e);
-	if (rc)
-		(void)err_wrap(e, "client %s", c->name);
-	return rc;
+	return rc ? err_wrap(e, rc, "client %s", c->name) : ERR_OK;
 }
 
 #define CLIENT_COLUMNS \
-	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint"
+	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint, seen_ns"
 
 /* What cannot be read, such as the name of an interface that is no more, is not known: the client
  * will tell. */
@@ -75,6 +73,7 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 	c->created_ns = db_i64(st, 5);
 	c->enabled = db_i64(st, 6) != 0;
 	c->endpoint = endpoint_read(st, 9);
+	c->seen_ns = db_i64(st, 10);
 	rc = db_row_ok(st, e);
 	if (rc)
 		return rc;
@@ -161,10 +160,11 @@ enum err_code store_client_remove(struct store *s, int64_t id, struct err *e)
 /* ---- endpoints ---- */
 
 enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struct endpoint *seen,
-					struct err *e)
+					int64_t seen_ns, struct err *e)
 {
 	AUTO(db_stmt_done)
-	struct db_stmt st = db_sql(s->db, "UPDATE clients SET endpoint = ?2 WHERE id = ?1");
+	struct db_stmt st =
+		db_sql(s->db, "UPDATE clients SET endpoint = ?2, seen_ns = ?3 WHERE id = ?1");
 	char text[ENDPOINT_TEXT_MAX];
 	enum err_code rc;
 
@@ -174,6 +174,7 @@ enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struc
 		db_bind_null(&st, 2);
 	else
 		db_bind_text(&st, 2, str_of(text));
+	db_bind_i64(&st, 3, seen_ns);
 	rc = db_run(&st, e);
 	if (rc == ERR_OK && db_changes(s->db) == 0)
 		return err_set(e, ERR_NOT_FOUND, "there is no client with number %" PRId64, id);
@@ -183,7 +184,7 @@ enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struc
 enum err_code store_forget_endpoints(struct store *s, struct err *e)
 {
 	AUTO(db_stmt_done)
-	struct db_stmt st = db_sql(s->db, "UPDATE clients SET endpoint = NULL "
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET endpoint = NULL, seen_ns = 0 "
 					  "WHERE endpoint IS NOT NULL");
 
 	return db_run(&st, e);

@@ -32,10 +32,8 @@ static enum err_code directory_ready(const char *dir, struct err *e)
 	struct stat st;
 	enum err_code rc = dir_make(dir, 0700, e);
 
-	if (rc) {
-		(void)err_wrap(e, "state directory %s", dir);
-		return rc;
-	}
+	if (rc)
+		return err_wrap(e, rc, "state directory %s", dir);
 	if (stat(dir, &st) < 0)
 		return err_sys(e, errno, "state directory %s", dir);
 	if (st.st_mode & 022)

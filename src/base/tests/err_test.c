@@ -12,12 +12,13 @@ static void sets_and_wraps(void **state)
 	(void)state;
 	assert_int_equal(err_set(&e, ERR_NOT_FOUND, "client %s", "x"), ERR_NOT_FOUND);
 	assert_string_equal(e.msg, "client x");
-	assert_int_equal(err_wrap(&e, "line %d", 3), ERR_NOT_FOUND);
+	assert_int_equal(err_wrap(&e, ERR_CORRUPT, "line %d", 3), ERR_CORRUPT);
+	assert_int_equal(e.code, ERR_CORRUPT);
 	assert_string_equal(e.msg, "line 3: client x");
 	assert_int_equal(err_set(&e, ERR_IO, "again: %s", e.msg), ERR_IO);
 	assert_string_equal(e.msg, "again: line 3: client x"); /* its own message as argument */
 	assert_int_equal(err_set(NULL, ERR_FULL, "unheard"), ERR_FULL);
-	assert_int_equal(err_wrap(NULL, "unheard"), ERR_OK);
+	assert_int_equal(err_wrap(NULL, ERR_FULL, "unheard"), ERR_FULL);
 }
 
 static void maps_errno(void **state)
@@ -67,7 +68,7 @@ static void stays_one_line_of_limited_length(void **state)
 	wide[sizeof wide - 1] = 0;
 	err_set(&e, ERR_INVALID, "%s", wide);
 	assert_string_equal(e.msg + strlen(e.msg) - 5, "\xc3\xbc..."); /* no half character */
-	err_wrap(&e, "front");
+	err_wrap(&e, ERR_INVALID, "front");
 	assert_int_equal(strncmp(e.msg, "front: \xc3\xbc", 9), 0);
 	assert_string_equal(e.msg + strlen(e.msg) - 3, "...");
 }
