@@ -37,15 +37,22 @@ struct core {
 	const char *state_dir; /* borrowed */
 	int64_t started_ns; /* wall clock */
 	struct core_host host;
+	bool calling; /* core_restore_peers calls; ends with core_call_end */
 };
 
 /* Makes the live peers those of the store: unknown ones go, all others are set again.  Sessions
- * go on, and peers that are nowhere yet begin where they were last seen.  At start, and after add_client when restart_service_after_client_creation is on. */
+ * go on, and peers that are nowhere yet begin where they were last seen; while c->calling, those of
+ * clients that were connected shortly before are called: the interface goes up, and they are sent a
+ * handshake.  At start, and after add_client when restart_service_after_client_creation is on. */
 MUST_CHECK enum err_code core_restore_peers(struct core *c, struct err *e);
 
 /* Stores where the clients are now, those that have moved, in one transaction: the peers that
  * core_restore_peers makes in the next run begin there. */
 MUST_CHECK enum err_code core_save_endpoints(struct core *c, struct err *e);
+
+/* Ends the calling, some seconds after the interface has gone up. */
+MUST_CHECK enum err_code core_call_end(struct core *c, struct err *e);
+#define CORE_CALL_S 25 /* as a keepalive: longer than a call, so that there is only one */
 
 /* Answers one request: the envelope, or NULL without memory. */
 json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params);
@@ -77,6 +84,8 @@ bool core_connected(struct core *c, const struct client *client, struct wg_peer_
 /* Text of the time since the peer's last handshake, "never" without one. */
 void core_handshake_text(char out[GATEWAY_TEXT_MAX], struct core *c,
 			 const struct wg_peer_info *info);
+/* Makes the change of a restored peer a call, if it is one of those. */
+void core_call(struct core *c, const struct client *client, struct wg_peer_change *p);
 /* The code of a failure of the store or the device. */
 enum api_code core_code_of(enum err_code rc);
 /* The peer of a client; `allowed` is kept by the caller for as long as the change. */

@@ -18,6 +18,8 @@
 #define SERVER_KEY "server/private_key"
 /* A gateway that crashes begins where its clients were at most so long ago. */
 #define ENDPOINTS_SAVE_NS (60 * NS_PER_S)
+/* The interface is up within milliseconds; a client takes a round trip to answer. */
+#define CALL_NS (5 * NS_PER_S)
 #define FORWARD6 "/proc/sys/net/ipv6/conf/all/forwarding"
 
 struct gateway {
@@ -34,6 +36,7 @@ struct gateway {
 	struct core core;
 	bool serving; /* the peers are those of the store */
 	struct loop_timer save; /* of endpoints */
+	struct loop_timer call; /* ends the calling of clients */
 	bool stop_asked, restart_asked; /* by a signal */
 	struct err failure; /* why gateway_run ended by itself */
 };
@@ -324,6 +327,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.store = g->store,
 		.state_dir = g->options->state_dir,
 		.started_ns = clock_real_ns(),
+		.calling = true,
 		.host = {
 			.ctx = g,
 			.change_peer = host_change_peer,
@@ -362,6 +366,15 @@ static void save_due(struct loop_timer *t)
 
 	endpoints_save(g);
 	loop_timer_set(g->loop, t, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
+}
+
+static void call_due(struct loop_timer *t)
+{
+	struct gateway *g = CONTAINER_OF(t, struct gateway, call);
+	struct err e;
+
+	if (core_call_end(&g->core, &e))
+		LOG_WARNING("client.call_failed", F_ERR(&e));
 }
 
 /* ---- starting all of it ---- */
@@ -422,6 +435,7 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	g->alone = o->restarted;
 	g->gone.fd = -1;
 	g->save.fire = save_due;
+	g->call.fire = call_due;
 	rc = start_steps(g, &k, e);
 	wipe(&k, sizeof k);
 	if (rc) {
@@ -431,6 +445,7 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 			LOG_ERR("net.undo_failed", F_ERR(&undo));
 		return rc;
 	}
+	loop_timer_set(g->loop, &g->call, loop_now(g->loop) + CALL_NS);
 	loop_timer_set(g->loop, &g->save, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 	say_ready(g);
 	*out = g;

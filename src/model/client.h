@@ -24,6 +24,7 @@ struct client {
 	struct psk psk;
 	int64_t created_ns; /* wall clock */
 	struct endpoint endpoint; /* where it was last seen, outside the tunnel; zero: unknown */
+	int64_t seen_ns; /* its last handshake as far as stored, wall clock; 0: unknown */
 	bool enabled;
 };
 

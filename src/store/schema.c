@@ -32,11 +32,12 @@ static const char step_1[] =
 	") STRICT;"
 	"CREATE INDEX clients_by_age ON clients (created_ns, id);";
 
-/* Where a client was last seen, as endpoint_format writes it, so that a gateway that starts again
+/* Where and when a client was last seen, the place as endpoint_format writes it, so that a gateway that starts again
  * finds it.  In the client's own row: it goes with it. */
 static const char step_2[] =
 	"ALTER TABLE clients ADD COLUMN endpoint TEXT"
-	"  CHECK (endpoint IS NULL OR length(endpoint) BETWEEN 9 AND 79);"; /* 1.1.1.1:1 */
+	"  CHECK (endpoint IS NULL OR length(endpoint) BETWEEN 9 AND 79);" /* 1.1.1.1:1 */
+	"ALTER TABLE clients ADD COLUMN seen_ns INTEGER NOT NULL DEFAULT 0;";
 
 static const char *const steps[] = { step_1, step_2 };
 

@@ -53,9 +53,10 @@ MUST_CHECK enum err_code store_free_index(struct store *s, const struct ip_prefi
 					  uint64_t first, uint64_t last, uint64_t *out,
 					  struct err *e);
 
-/* Keeps where the client was last seen; ERR_NOT_FOUND. */
+/* Keeps where and when (wall clock) the client was last seen; ERR_NOT_FOUND. */
 MUST_CHECK enum err_code store_client_set_endpoint(struct store *s, int64_t id,
-						   const struct endpoint *seen, struct err *e);
+						   const struct endpoint *seen, int64_t seen_ns,
+						   struct err *e);
 /* Forgets it for all of them. */
 MUST_CHECK enum err_code store_forget_endpoints(struct store *s, struct err *e);
 

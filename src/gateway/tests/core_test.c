@@ -634,6 +634,58 @@ static void keeps_endpoints(void **state)
 	assert_int_equal(store_and_live_agree(), 3);
 }
 
+static uint16_t keepalive_of(const char *name)
+{
+	struct client c = { 0 };
+	struct err e = { 0 };
+	uint16_t s;
+
+	assert_int_equal(store_client_by_name(h.core.store, str_of(name), &c, &e), 0);
+	s = fake_host_peer(&h, &c.public_key)->info.keepalive_s;
+	client_done(&c);
+	return s;
+}
+
+static void calls_who_was_connected(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t age_s; /* of its last handshake when the next run starts */
+		bool want;
+		const char *why;
+	} rows[] = {
+		{ "now", 1, true, "connected" },
+		{ "rekeys", 300, true, "may have shaken hands since it was stored" },
+		{ "away", 361, false, "its session had ended in any case" },
+		{ "future", -60, false, "the clock was set back" },
+		{ "never", 0, false, "configured by hand, never there" },
+	};
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_true(add(rows[i].name));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		put_at(rows[i].name, "192.0.2.7:4500");
+		h.peers[i].info.last_handshake_wall_ns =
+			rows[i].age_s ? FAKE_NOW_NS - rows[i].age_s * NS_PER_S : 0;
+	}
+	save();
+	h.core.calling = true;
+	h.now_ns = FAKE_NOW_NS; /* moves on by a second with each change */
+	next_run();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (keepalive_of(rows[i].name) != (rows[i].want ? CORE_CALL_S : 0))
+			fail_msg("%s: %s", rows[i].name, rows[i].why);
+	}
+	assert_int_equal(core_call_end(&h.core, &e), ERR_OK);
+	assert_int_equal(store_and_live_agree(), ARRAY_LEN(rows));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(keepalive_of(rows[i].name), 0);
+	next_run(); /* no longer */
+	assert_int_equal(keepalive_of("now"), 0);
+}
+
 static void undoes_what_the_device_refuses(void **state)
 {
 	(void)state;
@@ -774,6 +826,7 @@ int main(void)
 		T(restarts_after_an_addition),
 		T(restores_peers),
 		T(keeps_endpoints),
+		T(calls_who_was_connected),
 		T(undoes_what_the_device_refuses),
 		T(survives_each_lack_of_memory),
 		T(survives_each_failure),

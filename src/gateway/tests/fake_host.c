@@ -22,9 +22,14 @@ static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, stru
 		p = &h->peers[h->peer_count++];
 		*p = (struct fake_peer){ .info.public_key = c->public_key };
 	}
-	p->info.psk = c->psk;
+	if (c->has_psk)
+		p->info.psk = c->psk;
 	if (c->has_endpoint)
 		p->info.endpoint = c->endpoint;
+	if (c->has_keepalive)
+		p->info.keepalive_s = c->keepalive_s;
+	if (c->update_only)
+		return ERR_OK;
 	BUG_ON(c->allowed_ip_count > 2 || !c->replace_allowed_ips);
 	p->allowed_count = c->allowed_ip_count;
 	for (size_t i = 0; i < p->allowed_count; i++)

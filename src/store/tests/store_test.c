@@ -820,21 +820,22 @@ static void keeps_endpoints(void **state)
 	assert_int_equal(got.addr.family, IP_NONE);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		assert_true(endpoint_parse(str_of(rows[i].text), &ep));
-		if (store_client_set_endpoint(s, stored(s, "a").id, &ep, &e))
+		if (store_client_set_endpoint(s, stored(s, "a").id, &ep, 7, &e))
 			fail_msg("%s: %s", rows[i].why, e.msg);
 		store_close(s);
 		s = opened();
 		got = stored(s, "a").endpoint;
+		assert_int_equal(stored(s, "a").seen_ns, 7);
 		if (!endpoint_eq(&got, &ep))
 			fail_msg("%s: another one came back", rows[i].why);
 	}
 	got = stored(s, "b").endpoint;
 	assert_int_equal(got.addr.family, IP_NONE);
 	ep = (struct endpoint){ 0 };
-	assert_int_equal(store_client_set_endpoint(s, stored(s, "a").id, &ep, &e), ERR_OK);
+	assert_int_equal(store_client_set_endpoint(s, stored(s, "a").id, &ep, 7, &e), ERR_OK);
 	got = stored(s, "a").endpoint;
 	assert_int_equal(got.addr.family, IP_NONE);
-	assert_int_equal(store_client_set_endpoint(s, 99, &ep, &e), ERR_NOT_FOUND);
+	assert_int_equal(store_client_set_endpoint(s, 99, &ep, 7, &e), ERR_NOT_FOUND);
 	assert_non_null(strstr(e.msg, "99"));
 	store_close(s);
 }
@@ -863,9 +864,9 @@ static void forgets_endpoints(void **state)
 	add(s, "a", 2);
 	add(s, "b", 3);
 	assert_true(endpoint_parse(str_of(text), &ep));
-	assert_int_equal(store_client_set_endpoint(s, stored(s, "a").id, &ep, &e), ERR_OK);
+	assert_int_equal(store_client_set_endpoint(s, stored(s, "a").id, &ep, 7, &e), ERR_OK);
 	assert_true(endpoint_parse(str_of(other), &ep));
-	assert_int_equal(store_client_set_endpoint(s, stored(s, "b").id, &ep, &e), ERR_OK);
+	assert_int_equal(store_client_set_endpoint(s, stored(s, "b").id, &ep, 7, &e), ERR_OK);
 	store_close(s);
 	assert_true(file_holds(STORE_FILE, text)); /* it would be seen */
 	s = opened();
@@ -876,6 +877,7 @@ static void forgets_endpoints(void **state)
 	s = opened();
 	assert_int_equal(store_forget_endpoints(s, &e), ERR_OK);
 	assert_int_equal(store_forget_endpoints(s, &e), ERR_OK); /* there are none */
+	assert_int_equal(stored(s, "b").seen_ns, 0);
 	store_close(s);
 	assert_false(file_holds(STORE_FILE, other));
 	assert_false(file_holds(STORE_FILE "-wal", other));
