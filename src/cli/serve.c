@@ -26,6 +26,7 @@
 #define FOREVER INT64_MAX
 #define POLL_MAX_MS INT64_C(3600000) /* long waits in pieces: poll takes an int */
 #define ARGS_MAX 24
+#define ARGS_SPARE 4 /* --clean-up, and three of child_start's */
 
 enum event {
 	EVENT_READY, /* the gateway serves */
@@ -43,6 +44,7 @@ struct serve {
 	size_t argc;
 	int signals; /* signalfd */
 	bool serving; /* the gateway is ready */
+	bool crashed; /* the last gateway ended without putting the host back */
 	struct child child;
 };
 
@@ -99,7 +101,7 @@ static void arg_add(struct serve *s, const char *name, const char *value)
 {
 	if (!value)
 		return;
-	BUG_ON(s->argc + 2 + 3 > ARGS_MAX); /* three are child_start's */
+	BUG_ON(s->argc + 2 + ARGS_SPARE > ARGS_MAX);
 	s->argv[s->argc++] = (char *)(uintptr_t)name; /* execv(3) takes char *, and keeps them */
 	s->argv[s->argc++] = (char *)(uintptr_t)value;
 }
@@ -174,33 +176,63 @@ static enum event event_wait(struct serve *s, int64_t wait_ns)
 	return EVENT_TIMEOUT;
 }
 
-/* Asks the gateway to stop and waits for it; returns our exit status. */
-static int gateway_stop(struct serve *s)
+/* Waits for the child's end, and kills it when it takes too long: then false. */
+static bool child_await(struct serve *s, const char *meanwhile)
 {
 	int64_t end = clock_mono_ns() + STOP_WAIT_NS;
 	enum event event = EVENT_STOP;
 
-	if (!s->child.pid)
-		return CLI_DONE;
-	child_signal(&s->child, SIGTERM);
 	while (event != EVENT_ENDED && event != EVENT_TIMEOUT) {
 		event = event_wait(s, end - clock_mono_ns());
 		if (event == EVENT_STOP)
-			say("still stopping the gateway");
+			say(meanwhile);
 	}
-	if (event == EVENT_TIMEOUT) {
-		child_signal(&s->child, SIGKILL);
-		while (event_wait(s, FOREVER) != EVENT_ENDED)
-			;
-		term_complain(
-			"the gateway did not stop within 15 s and was killed: its interface, "
-			"routes and nft table may still be there; the next start clears them");
+	if (event == EVENT_ENDED)
+		return true;
+	child_signal(&s->child, SIGKILL);
+	while (event_wait(s, FOREVER) != EVENT_ENDED)
+		;
+	return false;
+}
+
+/* Asks the gateway to stop and waits for it; returns our exit status. */
+static int gateway_stop(struct serve *s)
+{
+	if (!s->child.pid)
+		return CLI_DONE;
+	child_signal(&s->child, SIGTERM);
+	if (!child_await(s, "still stopping the gateway")) {
+		term_complain("the gateway did not stop within 15 s and was killed");
+		s->crashed = true;
 	} else if (WIFSIGNALED(s->child.status) && WTERMSIG(s->child.status) == SIGTERM) {
 		return CLI_DONE; /* it had not even begun */
 	} else if (s->child.status) {
 		complain_end(s, " when it was stopped");
+		s->crashed = true;
+	} else {
+		s->crashed = false; /* it also put back what one before it had left */
 	}
 	return child_exit_status(s->child.status);
+}
+
+/* No gateway will start again and take over what a crashed one has left on the host: interface
+ * and sockets, routes, forwarding, the nft table.  False when it may still be there. */
+static bool host_restore(struct serve *s)
+{
+	struct err e = { 0 };
+	enum err_code rc;
+
+	say("putting the host's network back as it was before the gateway");
+	s->argv[s->argc] = (char[]){ "--clean-up" };
+	rc = child_start(&s->child, s->path, s->argv, s->argc + 1, &e);
+	s->argv[s->argc] = NULL;
+	if (rc)
+		term_complain(e.msg);
+	else if (child_await(s, "still putting the network back") && s->child.status == 0)
+		return true;
+	term_complain("the gateway's routes, forwarding and nft table may still be there: start it "
+		      "once more and stop it");
+	return false;
 }
 
 static enum err_code welcome(struct serve *s, struct err *e)
@@ -267,13 +299,16 @@ static int supervise(struct serve *s)
 
 			if (status >= CHILD_NOT_RUN) /* else it said why itself */
 				complain_end(s, " before it was ready");
+			s->crashed = WIFSIGNALED(s->child.status);
 			return status;
 		}
 		first = false;
 		if (s->child.status == 0) {
 			say("the gateway has stopped");
+			s->crashed = false;
 			return CLI_DONE;
 		}
+		s->crashed = true;
 		if (clock_mono_ns() - since >= STEADY_NS)
 			crashes = 0;
 		if (++crashes > CRASHES_MAX) {
@@ -319,6 +354,8 @@ int serve_run(const struct serve_options *o)
 		status = rc == ERR_INVALID || rc == ERR_RANGE ? CLI_USAGE : CLI_FAILED;
 	} else {
 		status = supervise(&s);
+		if (s.crashed && !host_restore(&s) && status == CLI_DONE)
+			status = CLI_FAILED;
 	}
 	fd_close(s.child.ready_fd);
 	fd_close(s.signals);

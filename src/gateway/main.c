@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/clean_up.h"
 #include "gateway/gateway.h"
 
 #define EXIT_USAGE 2
@@ -105,6 +106,17 @@ static int serve(const struct options *o, const struct restart *r)
 	return EXIT_SUCCESS;
 }
 
+static int clean_up(const struct options *o)
+{
+	struct err e = { 0 };
+
+	if (gateway_clean_up(o, &e)) {
+		LOG_ERR("net.undo_failed", F_ERR(&e));
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
 static int run(const struct restart *r, int argc, char **argv)
 {
 	struct options o;
@@ -124,6 +136,8 @@ static int run(const struct restart *r, int argc, char **argv)
 		restart_failed(r);
 		return EXIT_FAILURE;
 	}
+	if (o.clean_up)
+		return clean_up(&o);
 	o.restarted = *r->state_dir != 0;
 	return serve(&o, r);
 }

@@ -98,6 +98,10 @@ static const struct opt opts[] = {
 	  .offset = AT(forget_endpoints),
 	  .help = "do not keep where clients were last seen, and delete what was kept",
 	  .group = "Other" },
+	{ .name = "clean-up",
+	  .type = OPT_FLAG,
+	  .offset = AT(clean_up),
+	  .help = "put the host back as it was before a run that crashed, and exit" },
 	{ .name = "log-level",
 	  .type = OPT_TEXT,
 	  .offset = AT(log_level),
@@ -141,7 +145,8 @@ const struct opt_program gateway_program = {
 		"connections of clients go on, since the host's address translation stays.\n"
 		"Where each client was last seen is kept for that, and for the next start; "
 		"--forget-endpoints turns it off.\n"
-		"What a crash leaves behind is taken over by the next start.\n"
+		"What a crash leaves behind is taken over by the next start, or taken away by "
+		"--clean-up.\n"
 		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
 	.extra = "FILES\n"
 		 "  gateway.db in the state directory holds clients and settings; private and "

@@ -17,6 +17,7 @@ struct options {
 	bool log_json;
 	const char *log_level;
 	uint32_t ready_fd; /* 0: none */
+	bool clean_up; /* instead of serving */
 	bool help, version;
 	bool restarted; /* no option: goes on where another run in this process stopped */
 

@@ -7,7 +7,7 @@ MODE says what goes wrong: `hostile` names and messages with control sequences, 
 answering, `junk` answers what is no envelope, `big` exports more than a QR code holds, `slow` never
 answers.  As `qanat-gateway` it takes that program's options and says "ready" on --ready-fd; then
 the file STATE/mode is its MODE, and `deaf` ignores SIGTERM, `early` fails before it is ready,
-`nohost` knows no endpoint.
+`nohost` knows no endpoint.  With --clean-up it makes STATE/cleaned and ends.
 """
 import json
 import os
@@ -121,8 +121,13 @@ def stop(*_):
 def gateway(argv):
     """Stands in for qanat-gateway."""
     global mode
+    clean_up = "--clean-up" in argv
+    argv = [a for a in argv if a != "--clean-up"]
     options = dict(zip(argv[::2], argv[1::2]))
     state = options["--state"]
+    if clean_up:
+        open(f"{state}/cleaned", "a").close()
+        sys.exit(0)
     with open(f"{state}/args", "w") as out:
         out.write(" ".join(argv) + "\n")
     with open(f"{state}/pids", "a") as out:

@@ -6,7 +6,7 @@
 #
 # The build happens outside the namespaces (a fresh machine may still have to install packages), the run inside.
 . "$(dirname "$0")/lib.sh"
-need git wg script nsenter wireguard-go
+need git wg script nsenter wireguard-go ps pgrep
 ns_add G && ns_add I && link_add G up0 I eth0 || exit 1
 addr_add G up0 198.51.100.1/24
 addr_add I eth0 198.51.100.2/24
@@ -24,10 +24,9 @@ dev=qs$id
 run() { # LOG: in the foreground of a terminal, as a person would; the pid is in $spawned
 	ns_spawn G "$1" script -qefc "$clone/quickstart --state $state --socket $work/s.sock --interface $dev" /dev/null
 }
-interrupt() { # Ctrl-C reaches the whole foreground group of that terminal
-	local child
-	child=$(pgrep -f -- "serve.*$work/s.sock" | head -n 1)
-	kill -INT "$child"
+serving() { pgrep -f -- "^$clone/build/src/qanat serve.*$work/s.sock"; }
+interrupt() { # as Ctrl-C does: to the whole foreground group of that terminal
+	kill -INT -- "-$(ps -o tpgid= -p "$(serving | head -n 1)" | tr -d ' ')"
 	wait_for 20 gone "$spawned"
 }
 state_of() {
@@ -57,6 +56,23 @@ echo "# $(grep -o 'ready in [0-9.]* s' "$work/second.log")"
 check_eq "and finds its client" "$key" "$(qanat --socket "$work/s.sock" --json core export_client client_name=phone | jq -r .data.client.public_key)"
 check_eq "and made no second one" 1 "$(qanat --socket "$work/s.sock" --json core list_clients | jq .data.total)"
 check "Ctrl-C ends it again" interrupt
+
+# ---- a crash, and Ctrl-C before the gateway has started again ----
+run third.log
+check "for a crash it becomes ready" wait_for 60 grep -q 'ready in [0-9]' "$work/third.log"
+check "and has a socket, a journal and a table" test -S "$work/s.sock" -a -S "/var/run/wireguard/$dev.sock" -a -s "$state/net.journal" -a -n "$(ns G nft list table inet "qanat_$dev")"
+# A pause would be over too soon: it is told to stop first, and sees the crash and the stop together.
+supervisor=$(serving | head -n 1) gateway=$(pgrep -P "$supervisor" -x qanat-gateway)
+kill -STOP "$supervisor"
+kill -KILL "$gateway"
+wait_for 5 sh -c "grep -q '^State:.*Z' /proc/$gateway/status"
+kill -INT "$supervisor"
+kill -CONT "$supervisor"
+check "Ctrl-C after a crash ends it" wait_for 20 gone "$spawned"
+check_has "and it is said" "$(cat "$work/third.log")" "putting the host's network back"
+snapshot >"$work/after"
+check "nothing is left of a crashed gateway" diff "$work/before" "$work/after"
+check "no journal, no socket" test ! -e "$state/net.journal" -a ! -e "$work/s.sock" -a ! -e "/var/run/wireguard/$dev.sock"
 
 # ---- what is missing is said in one sentence ----
 chmod 755 "$work"

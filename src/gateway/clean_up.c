@@ -1,0 +1,86 @@
+#include "gateway/clean_up.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "device/uapi_server.h"
+#include "gateway/gateway.h"
+#include "io/unix_socket.h"
+#include "store/store.h"
+
+/* A directory without a store was never a gateway's; opening it would make one. */
+static enum err_code state_exists(bool *out, const char *state_dir, struct err *e)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/" STORE_FILE, state_dir);
+
+	if (n < 0 || (size_t)n >= sizeof path)
+		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
+	*out = access(path, F_OK) == 0;
+	if (!*out && errno != ENOENT)
+		return err_sys(e, errno, "look at %s", path);
+	return ERR_OK;
+}
+
+/* Whether somebody still serves a socket is for those who listen to find out: what can be listened
+ * at is nobody's. */
+static enum err_code control_socket_remove(const char *path, struct err *e)
+{
+	struct stat st;
+	enum err_code rc;
+	int fd = -1;
+
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return ERR_OK;
+	rc = unix_listen(&fd, path, 0600, e);
+	if (rc == ERR_IN_USE)
+		return ERR_OK;
+	if (rc == ERR_OK && unlink(path) < 0)
+		rc = err_sys(e, errno, "remove %s", path);
+	fd_close(fd);
+	return rc;
+}
+
+static enum err_code uapi_socket_remove(struct store *s, struct err *e)
+{
+	const struct settings_given none = { 0 };
+	struct settings settings;
+	enum err_code rc = settings_load(&settings, s, &none, e);
+	int fd = -1;
+
+	if (rc)
+		return rc;
+	rc = uapi_listen(&fd, settings.ifname, e);
+	if (rc == ERR_IN_USE)
+		return ERR_OK;
+	if (rc == ERR_OK)
+		uapi_unlisten(settings.ifname);
+	fd_close(fd);
+	return rc;
+}
+
+/* All of it is tried; the first failure is the answer.  A store that cannot be read is no reason
+ * to leave the host as it is: only the interface's name is missing then. */
+enum err_code gateway_clean_up(const struct options *o, struct err *e)
+{
+	struct store *s = NULL;
+	bool exists;
+	enum err_code rc = state_exists(&exists, o->state_dir, e), next;
+
+	if (rc || !exists)
+		return rc;
+	rc = store_open(&s, o->state_dir, e);
+	if (rc == ERR_IN_USE)
+		return rc;
+	if (rc == ERR_OK)
+		rc = uapi_socket_remove(s, e);
+	next = control_socket_remove(o->socket, rc ? NULL : e);
+	rc = rc ? rc : next;
+	next = gateway_undo(o->state_dir, rc ? NULL : e);
+	rc = rc ? rc : next;
+	store_close(s);
+	return rc;
+}
