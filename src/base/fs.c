@@ -141,13 +141,25 @@ enum err_code file_replace(const char *path, const void *p, size_t n, mode_t mod
 	return sync_parent(path, e);
 }
 
+/* The umask may have taken bits of it. */
+static enum err_code mode_set(const char *dir, mode_t mode, struct err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	enum err_code rc = ERR_OK;
+
+	if (fd < 0 || fchmod(fd, mode) < 0)
+		rc = err_sys(e, errno, "set the mode of %s", dir);
+	fd_close(fd);
+	return rc;
+}
+
 static enum err_code make_one(const char *path, mode_t mode, struct err *e)
 {
 	struct stat st;
 	int why;
 
 	if (mkdir(path, mode) == 0)
-		return ERR_OK;
+		return mode_set(path, mode, e);
 	why = errno;
 	/* A directory that exists is fine even where we may not write (EACCES, EROFS). */
 	if (stat(path, &st) < 0)

@@ -22,7 +22,7 @@ MUST_CHECK enum err_code file_read(struct buf *out, const char *path, size_t lim
  * replaced, not followed.  Test builds: fault points file.write, file.fsync, file.rename. */
 MUST_CHECK enum err_code file_replace(const char *path, const void *p, size_t n, mode_t mode,
 				      struct err *e);
-/* Makes the directory (and its parents) with `mode`; one that exists must be a directory. */
+/* Makes the directory (and its parents) with `mode`, whatever the umask; one that exists must be a directory. */
 MUST_CHECK enum err_code dir_make(const char *path, mode_t mode, struct err *e);
 
 #endif

@@ -1,14 +1,9 @@
 /* main.c - program qanat-gateway. */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <malloc.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "base/process.h"
 #include "gateway/clean_up.h"
 #include "gateway/gateway.h"
 
@@ -50,23 +45,6 @@ static int show(const struct options *o)
 	else
 		return -1;
 	return print_done(&out);
-}
-
-/* Descriptors 0 to 2 must be something: a socket there would be written to by a stray message.
- * Files are for the owner alone, and a core file would hold keys. */
-static void process_prepare(void)
-{
-	const struct rlimit none = { 0 };
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		(void)close(fd);
-	(void)umask(077);
-	(void)setrlimit(RLIMIT_CORE, &none); /* lowering cannot fail */
-	(void)signal(SIGPIPE, SIG_IGN);
 }
 
 /* The run before in this process left the host's network to a new one that will not be. */
@@ -148,11 +126,10 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int status;
 
-	process_prepare();
 	json_set_alloc_funcs(malloc, free_wiped);
 	if (argc == 2 && strcmp(argv[1], "--man") == 0) /* for the build */
 		return show_manual();
-	if (restart_init(&r, argc, argv, &e)) {
+	if (process_harden(&e) || restart_init(&r, argc, argv, &e)) {
 		LOG_ERR("gateway.start_failed", F_ERR(&e));
 		return EXIT_FAILURE;
 	}

@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "base/ifname.h"
+
 #define SHOWN_MAX 80
 
 /* A foreign text as a message shows it. */
@@ -15,19 +17,10 @@ static const char *shown_of(char out[SHOWN_MAX], struct str v)
 
 static enum err_code interface_parse(struct settings *s, struct str v, struct err *e)
 {
-	char shown[SHOWN_MAX];
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-";
-	bool ok = v.n >= 1 && v.n < sizeof s->ifname && v.p[0] != '-' && v.p[0] != '.';
+	enum err_code rc = ifname_check(v, e);
 
-	for (size_t i = 0; ok && i < v.n; i++)
-		ok = v.p[i] && strchr(allowed, v.p[i]);
-	if (!ok || !str_copy(s->ifname, sizeof s->ifname, v))
-		return err_set(e, ERR_INVALID,
-			       "interface name \"%s\" must be 1 to 15 letters, digits or _=+.- "
-			       "and not start with - or .",
-			       shown_of(shown, v));
-	return ERR_OK;
+	BUG_ON(!rc && !str_copy(s->ifname, sizeof s->ifname, v));
+	return rc;
 }
 
 static enum err_code number_parse(uint16_t *out, const char *what, uint32_t min, struct str v,

@@ -67,7 +67,7 @@ void journal_format(struct buf *out, const struct changes *c, struct str boot, s
 static bool parse_name(struct change *x, struct str name)
 {
 	if (of_link(x->kind))
-		return nft_ifname_valid(name) && str_copy(x->ifname, sizeof x->ifname, name);
+		return ifname_ok(name) && str_copy(x->ifname, sizeof x->ifname, name);
 	if (x->kind == CHANGE_TABLE ? !nft_table_valid(name) : !sysctl_name_valid(name))
 		return false;
 	return str_copy(x->name, sizeof x->name, name);

@@ -448,7 +448,7 @@ bool net_firewall_active(struct net *n UNUSED, const char *ifname)
 	AUTO(buf_done) struct buf listing = { 0 };
 	char table[NFT_TABLE_MAX];
 
-	if (!nft_ifname_valid(str_of(ifname)))
+	if (!ifname_ok(str_of(ifname)))
 		return false;
 	nft_table_name(table, ifname);
 	return nft_table_list(table, &listing, NULL) == ERR_OK &&

@@ -6,30 +6,12 @@
 static const char *const nft_paths[] = { "/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", NULL };
 #define NFT_PACKAGE "nftables"
 
-bool nft_ifname_valid(struct str ifname)
-{
-	size_t i;
-
-	if (ifname.n == 0 || ifname.n > 15 || ifname.p[0] == '-' || ifname.p[0] == '.' ||
-	    str_eq(ifname, STR("lo")) || str_eq(ifname, STR("all")) ||
-	    str_eq(ifname, STR("default")))
-		return false;
-	for (i = 0; i < ifname.n; i++) {
-		char c = ifname.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    c != '_' && c != '-' && c != '.')
-			return false;
-	}
-	return true;
-}
-
 bool nft_table_valid(struct str table)
 {
 	struct str prefix = STR(NET_TABLE_PREFIX);
 
 	return str_starts(table, prefix) &&
-	       nft_ifname_valid((struct str){ table.p + prefix.n, table.n - prefix.n });
+	       ifname_ok((struct str){ table.p + prefix.n, table.n - prefix.n });
 }
 
 void nft_table_name(char out[NFT_TABLE_MAX], const char *ifname)
@@ -116,7 +98,7 @@ void nft_table_text(struct buf *out, const struct net_want *w)
 
 	if (!w->masquerade_count)
 		return;
-	BUG_ON(!nft_ifname_valid(str_of(w->ifname)));
+	BUG_ON(!ifname_ok(str_of(w->ifname)));
 	nft_table_name(table, w->ifname);
 	buf_printf(out, "table inet %s {\n", table);
 	buf_z(out, "\tcounter spoofed { }\n");

@@ -1,7 +1,7 @@
 /* nft.h - our own nftables table, as text for and from the program nft; for this folder only.
  *
  * libnftables is GPL-2-only and cannot be linked, so the program is run (run.h), with one
- * transaction a change.  Nothing but names checked by nft_ifname_valid and numeric prefixes goes
+ * transaction a change.  Nothing but names checked by ifname_ok and numeric prefixes goes
  * into the text.
  *
  *    table inet qanat_IFNAME
@@ -16,13 +16,11 @@
 #ifndef QANAT_NET_NFT_H
 #define QANAT_NET_NFT_H
 
+#include "base/ifname.h"
 #include "net/net.h"
 
 #define NFT_TABLE_MAX 32 /* prefix and interface name, with NUL */
 
-/* Letters, digits, '_', '-' and '.', at most 15, beginning with a letter, a digit or '_'; not
- * "lo", and not "all" or "default", which mean something else under /proc/sys. */
-bool nft_ifname_valid(struct str ifname);
 /* True for the name of a table that nft_table_name could have made. */
 bool nft_table_valid(struct str table);
 void nft_table_name(char out[NFT_TABLE_MAX], const char *ifname);

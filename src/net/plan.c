@@ -58,19 +58,10 @@ static enum err_code check_prefixes(const struct ip_prefix *p, size_t n, const c
 
 enum err_code plan_check(const struct net_want *w, struct err *e)
 {
-	AUTO(buf_done) struct buf shown = { 0 };
-	struct str name = str_of(w->ifname);
-	enum err_code rc;
+	enum err_code rc = ifname_check(str_of(w->ifname), e);
 
-	if (!nft_ifname_valid(name)) {
-		name.n = MIN(name.n, 60u);
-		buf_escaped(&shown, name);
-		return err_set(e, ERR_INVALID,
-			       "interface name \"%.*s\" is not possible: 1 to 15 letters, digits, "
-			       "'_', '-' or '.', beginning with a letter, a digit or '_', and not "
-			       "lo, all or default",
-			       STR_ARG(buf_view(&shown)));
-	}
+	if (rc)
+		return rc;
 	if (w->mtu && (w->mtu < MTU_MIN || w->mtu > MTU_MAX))
 		return err_set(e, ERR_RANGE, "MTU %u for %s is not in %d..%d", w->mtu, w->ifname,
 			       MTU_MIN, MTU_MAX);

@@ -1,5 +1,7 @@
 #include "wg/session.h"
 
+#include "base/cpu.h"
+
 struct wg_session *wg_session_new(const uint8_t send_key[KEY_LEN],
 				  const uint8_t receive_key[KEY_LEN])
 {
@@ -57,7 +59,7 @@ bool wg_session_accept(struct wg_session *s, uint64_t counter)
 	bool ok;
 
 	while (atomic_flag_test_and_set_explicit(&s->replay_busy, memory_order_acquire))
-		__builtin_ia32_pause();
+		cpu_relax();
 	ok = wg_replay_accept(&s->replay, counter);
 	atomic_flag_clear_explicit(&s->replay_busy, memory_order_release);
 	return ok;

@@ -2,49 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
-
-/* The leak checker stops and traces its own process, which a process that is not dumpable cannot. */
-#if defined(__SANITIZE_ADDRESS__)
-#define TRACED_BY_ITSELF 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TRACED_BY_ITSELF 1
-#endif
-#endif
-#ifndef TRACED_BY_ITSELF
-#define TRACED_BY_ITSELF 0
-#endif
-
-/* A descriptor opened later must not become a standard stream by its number. */
-static enum err_code fill_streams(struct err *e)
-{
-	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0)
-			continue;
-		if (open("/dev/null", O_RDWR) < 0)
-			return err_sys(e, errno, "open /dev/null");
-	}
-	return ERR_OK;
-}
-
-enum err_code daemon_harden(struct err *e)
-{
-	const struct rlimit none = { 0, 0 };
-
-	if (setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, errno, "switch off core dumps");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(e, errno, "give up new privileges");
-	if (!TRACED_BY_ITSELF && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_sys(e, errno, "close the process's memory to others");
-	return fill_streams(e);
-}
 
 /* The parent's part: the child says a byte when it is ready, or ends and says nothing. */
 NORETURN static void wait_ready(int fd, pid_t child)

@@ -1,4 +1,4 @@
-/* daemon.h - how the process stands in the system: rights it gives up, and going to the background.
+/* daemon.h - going to the background.
  *
  * Before threads start.
  */
@@ -6,9 +6,6 @@
 #define QANAT_WGD_DAEMON_H
 
 #include "base/err.h"
-
-/* Keys in memory are for nobody else: no core dumps, no tracing, no new privileges by exec. */
-MUST_CHECK enum err_code daemon_harden(struct err *e);
 
 /* Forks.  The child goes on with *ready_fd; the parent waits in here until the child calls
  * daemon_ready, and exits with 0, or until the child has ended, and exits with 1. */

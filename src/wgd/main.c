@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "device/uapi_server.h"
 #include "wgd/daemon.h"
 #include "wgd/options.h"
@@ -123,7 +124,7 @@ static enum err_code run(const struct wgd_options *o, struct err *e)
 {
 	struct wgd w = { .ifname = o->ifname, .ready_fd = -1 };
 	bool keep_log = o->log_level_text && o->log_level != LOG_SILENT;
-	enum err_code rc = daemon_harden(e);
+	enum err_code rc = process_harden(e);
 
 	if (rc)
 		return rc;
@@ -172,7 +173,6 @@ int main(int argc, char **argv)
 		return printf("qanat-wg %s\n", QANAT_VERSION) > 0 && fflush(stdout) == 0 ? 0 : 1;
 	log_set_level(o.log_level);
 	log_json(o.json);
-	(void)signal(SIGPIPE, SIG_IGN);
 	if (run(&o, &e)) {
 		fprintf(stderr, "qanat-wg: %s%s\n", e.msg,
 			e.code == ERR_DENIED && geteuid() != 0 ? "; it has to be started by root"

@@ -138,10 +138,15 @@ static void reads_up_to_its_limit(void **state)
 static void makes_directories(void **state)
 {
 	struct err e = { 0 };
+	mode_t before;
 
 	(void)state;
 	assert_int_equal(dir_make(at("sub/x/y"), 0700, &e), ERR_OK);
 	assert_int_equal(mode_of(at("sub/x")), 0700);
+	before = umask(077);
+	assert_int_equal(dir_make(at("sub/open"), 0755, &e), ERR_OK);
+	umask(before);
+	assert_int_equal(mode_of(at("sub/open")), 0755); /* whatever the umask */
 	assert_int_equal(dir_make(at("sub/x/y/"), 0700, &e), ERR_OK); /* again */
 	assert_int_equal(dir_make("/", 0700, &e), ERR_OK);
 	assert_int_equal(file_replace(at("file"), "", 0, 0600, &e), ERR_OK);
