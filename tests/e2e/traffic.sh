@@ -202,7 +202,7 @@ fi
 # ---- wg-quick with our own daemon ----
 if [ "$mode" = qanat ]; then
 	stop "$alice_pid"
-	mkdir -p "$work/bin" && printf '#!/bin/sh\nexit 0\n' >"$work/bin/resolvconf" && chmod +x "$work/bin/resolvconf"
+	mkdir -p "$work/bin" && printf '#!/bin/sh\nexec cat >/dev/null\n' >"$work/bin/resolvconf" && chmod +x "$work/bin/resolvconf"
 	cp "$work/alice.conf" "$work/$if_c.conf"
 	quick() { ns C env PATH="$work/bin:$PATH" WG_QUICK_USERSPACE_IMPLEMENTATION=qanat-wg wg-quick "$1" "$work/$if_c.conf"; }
 	check "wg-quick up with qanat-wg" quick up
