@@ -48,6 +48,7 @@ static enum err_code open_tun(struct dataplane *dp, const struct dataplane_confi
 	struct tun_options o = { .name = c->ifname,
 				 .fd = c->tun_fd,
 				 .queues = dp->worker_count,
+				 .exclusive = c->exclusive,
 				 .offload = c->offloads & OFFLOAD_TUN,
 				 .mtu = c->mtu ? c->mtu : MTU_DEFAULT };
 	enum err_code rc;
@@ -198,7 +199,7 @@ static void sum_bytes(struct dataplane *dp, struct dataplane_status *out)
 		wg_peer_info(p, &info);
 		out->rx_bytes += info.rx_bytes;
 		out->tx_bytes += info.tx_bytes;
-		explicit_bzero(&info.psk, sizeof info.psk);
+		wipe(&info.psk, sizeof info.psk);
 	}
 }
 

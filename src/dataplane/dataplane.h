@@ -24,6 +24,7 @@ enum dataplane_offload {
 
 struct dataplane_config {
 	const char *ifname; /* 1..15 characters; "%d" is not expanded */
+	bool exclusive; /* the interface must not exist; else a persistent TUN is attached to */
 	int tun_fd; /* an open TUN to take over, or -1: open one */
 	uint16_t listen_port; /* 0: the kernel chooses, the same for both families */
 	bool port_required; /* false: sockets are opened when the interface goes up */

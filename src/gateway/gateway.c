@@ -265,6 +265,7 @@ static enum err_code device_start(struct gateway *g, const struct secret_key *k,
 	const struct settings *s = &g->core.settings;
 	const struct dataplane_config c = {
 		.ifname = s->ifname,
+		.exclusive = true,
 		.tun_fd = -1,
 		.listen_port = s->port,
 		.port_required = true,

@@ -74,10 +74,16 @@ static enum err_code attach(int fd, const char *name, short flags, struct err *e
 	if (ioctl(fd, TUNSETIFF, &r) == 0)
 		return ERR_OK;
 	if (errno == EBUSY)
-		rc = err_set(e, ERR_IN_USE, "interface %s is in use by another program", name);
+		rc = err_set(e, ERR_IN_USE,
+			     "interface %s is in use; stop the program that holds it, delete it "
+			     "with ip link delete %s, or choose another name",
+			     name, name);
 	else if (errno == EINVAL)
 		/* A name of an interface that is no TUN, or one made with other flags. */
-		rc = err_set(e, ERR_IN_USE, "interface %s exists and is of another kind", name);
+		rc = err_set(e, ERR_IN_USE,
+			     "interface %s exists and is of another kind; delete it with ip link "
+			     "delete %s, or choose another name",
+			     name, name);
 	else
 		rc = err_sys(e, errno, "create interface %s", name);
 	return rc;
@@ -111,25 +117,40 @@ static enum err_code set_mtu(const char *name, uint32_t mtu, struct err *e)
 	return rc;
 }
 
+/* Makes the interface, or attaches to a persistent one.  To an interface of several queues anybody
+ * may add more: ours must not have been there, or we would share its packets with a stranger. */
+static enum err_code attach_first(struct tun *t, const struct tun_options *o, short flags,
+				  unsigned *queues, struct err *e)
+{
+	bool excl = o->exclusive || o->queues > 1;
+	enum err_code rc;
+
+	*queues = o->queues;
+	rc = attach(t->fd[0], o->name, (short)(excl ? flags | IFF_TUN_EXCL : flags), e);
+	if (rc != ERR_IN_USE || !excl || o->exclusive)
+		return rc;
+	*queues = 1;
+	return attach(t->fd[0], o->name, (short)(flags & ~IFF_MULTI_QUEUE), e);
+}
+
 /* Opens the queues of an interface of our own. */
 static enum err_code open_queues(struct tun *t, const struct tun_options *o, struct err *e)
 {
 	short flags = IFF_TUN | IFF_NO_PI;
 	enum err_code rc = tun_name_check(str_of(o->name), e);
+	unsigned queues = o->queues;
 
 	if (o->queues > 1)
 		flags = (short)(flags | IFF_MULTI_QUEUE);
 	if (o->offload)
 		flags = (short)(flags | IFF_VNET_HDR);
-	for (unsigned i = 0; !rc && i < o->queues; i++) {
+	for (unsigned i = 0; !rc && i < queues; i++) {
 		rc = open_device(&t->fd[i], e);
 		if (rc)
 			return rc;
 		t->queues = i + 1;
-		/* To an interface of several queues anybody may add more: the first of ours must
-		 * not find one, or we would share its packets with a stranger. */
-		rc = attach(t->fd[i], o->name,
-			    (short)(o->queues > 1 && i == 0 ? flags | IFF_TUN_EXCL : flags), e);
+		rc = i == 0 ? attach_first(t, o, flags, &queues, e)
+			    : attach(t->fd[i], o->name, flags, e);
 	}
 	if (rc)
 		return rc;

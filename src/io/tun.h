@@ -25,12 +25,14 @@ struct tun_options {
 	const char *name; /* 1..15 characters, no '/', ':', '%' or white space */
 	int fd; /* an open TUN to take over (then `name` is not looked at), or -1 */
 	unsigned queues;
+	bool exclusive; /* the interface must not exist; else a persistent TUN is attached to */
 	bool offload; /* vnet_hdr, checksums and segmentation may be left to us */
 	uint32_t mtu; /* to be set on an interface that we open; 0: leave */
 };
 
 /* Opens or takes over; the descriptor belongs to the tun from then on, on success only.  A name
- * that somebody else's tunnel holds is ERR_IN_USE.  A descriptor taken over has one queue. */
+ * that somebody else's tunnel or another interface holds is ERR_IN_USE.  A descriptor taken over, and
+ * an interface of one queue that was there before, have one queue. */
 MUST_CHECK enum err_code tun_open(struct tun **out, const struct tun_options *o, struct err *e);
 void tun_close(struct tun *t);
 

@@ -139,7 +139,9 @@ static enum err_code socket_open(struct udp_socket *s, uint8_t family, uint16_t 
 	}
 	if (*sys) {
 		rc = *sys == EADDRINUSE ? err_set(e, ERR_IN_USE,
-						  "UDP port %u is in use by another program", port)
+						  "UDP port %u is in use by another program; "
+						  "choose another port or stop that program",
+						  port)
 					: err_sys(e, *sys, "bind UDP port %u", port);
 		if (e)
 			e->sys = *sys;

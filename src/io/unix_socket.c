@@ -72,9 +72,12 @@ static enum err_code remove_stale(const struct sockaddr_un *sa, struct err *e)
 	if (lstat(sa->sun_path, &st) < 0)
 		return errno == ENOENT ? ERR_OK : err_sys(e, errno, "look at %s", sa->sun_path);
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, ERR_IN_USE, "%s exists and is not a socket", sa->sun_path);
+		return err_set(e, ERR_IN_USE,
+			       "%s exists and is not a socket; move it away or choose another path",
+			       sa->sun_path);
 	if (is_answered(sa))
-		return err_set(e, ERR_IN_USE, "socket %s is in use by another program",
+		return err_set(e, ERR_IN_USE,
+			       "socket %s is in use by another program; stop that program first",
 			       sa->sun_path);
 	if (unlink(sa->sun_path) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove the stale socket %s", sa->sun_path);

@@ -91,6 +91,18 @@ static struct tun *open_tun(const char *name, unsigned queues, bool offload)
 	return t;
 }
 
+static void persistent_delete(const char *name, unsigned queues)
+{
+	struct ifreq r = { .ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR |
+						(queues > 1 ? IFF_MULTI_QUEUE : 0)) };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	assert_true(str_copy(r.ifr_name, sizeof r.ifr_name, str_of(name)));
+	assert_int_equal(ioctl(fd, TUNSETIFF, &r), 0);
+	assert_int_equal(ioctl(fd, TUNSETPERSIST, 0), 0);
+	fd_close(fd);
+}
+
 static void test_in_use(void **state)
 {
 	struct tun_options o = { .name = "qtest0", .fd = -1, .queues = 1 };
@@ -111,6 +123,51 @@ static void test_in_use(void **state)
 	assert_non_null(strstr(e.msg, "lo"));
 	assert_null(second);
 	tun_close(NULL);
+}
+
+/* A persistent TUN that nobody holds: somebody else's all the same. */
+static void test_persistent(void **state)
+{
+	static const struct {
+		unsigned theirs, ours;
+		bool exclusive;
+		unsigned want; /* queues; 0: in use */
+		const char *why;
+	} rows[] = {
+		{ 1, 1, false, 1, "attached to, as drop-in daemons do" },
+		{ 1, 4, false, 1, "attached to with the queue it has" },
+		{ 2, 1, false, 0, "more queues could be a stranger's" },
+		{ 2, 2, false, 0, "the same" },
+		{ 1, 1, true, 0, "the name is taken" },
+		{ 1, 4, true, 0, "the name is taken" },
+		{ 2, 2, true, 0, "the name is taken" },
+	};
+
+	(void)state;
+	need_rights();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct tun_options o = { .name = "qtest2",
+					 .fd = -1,
+					 .queues = rows[i].ours,
+					 .offload = true,
+					 .exclusive = rows[i].exclusive };
+		struct tun *maker = open_tun("qtest2", rows[i].theirs, true), *t = NULL;
+		struct err e = { 0 };
+		enum err_code rc;
+
+		assert_int_equal(ioctl(tun_fd(maker, 0), TUNSETPERSIST, 1), 0);
+		tun_close(maker);
+		rc = tun_open(&t, &o, &e);
+		if (rc != (rows[i].want ? ERR_OK : ERR_IN_USE) ||
+		    (t && tun_queues(t) != rows[i].want))
+			fail_msg("%s: %s", rows[i].why, e.msg);
+		if (rc) {
+			assert_non_null(strstr(e.msg, "interface qtest2 "));
+			assert_non_null(strstr(e.msg, "ip link delete qtest2"));
+		}
+		tun_close(t);
+		persistent_delete("qtest2", rows[i].theirs);
+	}
 }
 
 static void set_up(const char *name)
@@ -211,9 +268,9 @@ static void test_take_over(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	  cmocka_unit_test(test_bad_descriptors),
-		cmocka_unit_test(test_in_use),	  cmocka_unit_test(test_packets),
-		cmocka_unit_test(test_take_over),
+		cmocka_unit_test(test_names),	cmocka_unit_test(test_bad_descriptors),
+		cmocka_unit_test(test_in_use),	cmocka_unit_test(test_persistent),
+		cmocka_unit_test(test_packets), cmocka_unit_test(test_take_over),
 	};
 
 	/* A namespace of our own: nothing here is seen outside. */
