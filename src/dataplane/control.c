@@ -124,10 +124,8 @@ static void take_handshakes(struct dataplane *dp)
 
 		if (!mailbox_take(dp->handshakes, &item))
 			return;
-		if (waiting >= HANDSHAKE_QUEUE / 8)
-			dp->load_until = now + WG_UNDER_LOAD_HOLD;
 		v = wg_device_handshake(dp->device, item.dgram, item.len, &item.from,
-					now < dp->load_until, now);
+					waiting >= HANDSHAKE_QUEUE / 8, now);
 		if (v != WG_OK)
 			LOG_TRACE("handshake.refused", F_STR("interface", dp->ifname),
 				  F_ENDPOINT("from", &item.from.remote),

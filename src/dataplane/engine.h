@@ -17,8 +17,8 @@
 #include "io/tun.h"
 #include "io/udp.h"
 
-/* Handshakes waiting for the control thread; from an eighth of it on we are under load, and stay
- * so for WG_UNDER_LOAD_HOLD (paper 5.3; the number is the kernel's). */
+/* Handshakes waiting for the control thread; from an eighth of it on we are under load (paper
+ * 5.3; the number is the kernel's), for as long as wg holds it. */
 #define HANDSHAKE_QUEUE 4096
 #define EVENT_QUEUE 4096
 #define STAGED_QUEUE 256
@@ -95,7 +95,6 @@ struct dataplane {
 	uint32_t ifindex;
 	char ifname[IF_NAMESIZE];
 	struct wg_events own_events; /* raised by control's own sending */
-	int64_t load_until;
 
 	/* owner: control thread */
 	pthread_t control;

@@ -110,7 +110,7 @@ static void datagram(struct worker *w, uint8_t *dgram, size_t len, const struct 
 	}
 	v = wg_receive_begin(w->dp->device, dgram, len, w->now, rx);
 	if (v != WG_OK) {
-		wg_count(w->dp->device, NULL, v, 1);
+		wg_count(w->dp->device, rx->peer, v, 1);
 		return;
 	}
 	in->job[in->n] = (struct aead_job){

@@ -12,8 +12,8 @@
 #define READ_BYTES (64u << 10)
 #define READ_AREA (READ_BYTES + 2 * (TUN_PACKET_MAX + 1 + WG_TRANSPORT_MIN + WG_PADDING))
 #define CUT_AREA (256u << 10)
-/* The longest IP packet that fits a datagram with its padding, header and tag. */
-#define INNER_MAX ((UDP_PAYLOAD_MAX - WG_TRANSPORT_MIN) / WG_PADDING * WG_PADDING)
+/* An IP packet up to this fits a datagram with any padding, header and tag. */
+#define INNER_MAX (UDP_PAYLOAD_MAX - WG_TRANSPORT_MIN - (WG_PADDING - 1))
 /* ICMP errors that a worker writes: as many a second, so many at once. */
 #define ICMP_RATE 200
 #define ICMP_BURST 50
@@ -172,7 +172,10 @@ static void send_messages(struct worker *w)
 		else if (m->result == UDP_SENT || m->result == UDP_SENT_WITHOUT_SOURCE)
 			wg_send_done(o->message_peer[i], n, m->len, w->now, &w->events);
 		else
-			wg_count(w->dp->device, o->message_peer[i], DROP_NOT_SENT, n);
+			/* The packets are sealed by now: there is nothing left to quote in an
+			 * ICMP error. */
+			wg_count(w->dp->device, o->message_peer[i],
+				 m->result == UDP_TOO_BIG ? DROP_TOO_BIG : DROP_NOT_SENT, n);
 		if (w->udp && m->result == UDP_SENT_WITHOUT_SOURCE)
 			wg_send_source_failed(o->message_peer[i], &w->events);
 	}

@@ -82,15 +82,15 @@ void wg_initiation_write(uint8_t out[WG_INITIATION_LEN], const struct wg_initiat
 void wg_response_write(uint8_t out[WG_RESPONSE_LEN], const struct wg_response *m);
 void wg_cookie_reply_write(uint8_t out[WG_COOKIE_REPLY_LEN], const struct wg_cookie_reply *m);
 
-/* A packet's length on the wire inside the tunnel: padded to 16, but never above the MTU when the
- * packet itself is not (paper 5.4.6).  `mtu` 0: no limit. */
+/* A packet's length on the wire inside the tunnel: padded to 16, but never above the MTU (paper
+ * 5.4.6).  Of a packet larger than it, as a route with an MTU of its own lets through, what is left
+ * behind the last whole MTU is padded so.  `mtu` 0: no limit. */
 static inline size_t wg_padded_len(size_t len, size_t mtu)
 {
-	size_t padded = (len + WG_PADDING - 1) & ~(size_t)(WG_PADDING - 1);
+	size_t last = mtu && len > mtu ? len % mtu : len;
+	size_t padded = (last + WG_PADDING - 1) & ~(size_t)(WG_PADDING - 1);
 
-	if (mtu && padded > mtu)
-		padded = len > mtu ? len : mtu;
-	return padded;
+	return len - last + (mtu ? MIN(padded, mtu) : padded);
 }
 
 #endif

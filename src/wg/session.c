@@ -35,19 +35,18 @@ void wg_session_retire(struct wg_session *s, struct retired *r)
 		retired_add(r, &s->retired, free_retired);
 }
 
+/* Exchanged and not added: what was looked at is what is taken, so that no number of threads gets past
+ * the limit, and a counter that cannot give `n` stands still. */
 bool wg_session_take_counters(struct wg_session *s, uint64_t n, uint64_t *out)
 {
-	uint64_t first;
+	uint64_t first = atomic_load_explicit(&s->send_counter, memory_order_relaxed);
 
-	/* Looked at before it is added to: an exhausted counter stands still and cannot wrap.
-	 * Threads that pass this line together overshoot the limit by less than the 2^13 that
-	 * lie above it. */
-	if (atomic_load_explicit(&s->send_counter, memory_order_relaxed) >=
-	    WG_REJECT_AFTER_MESSAGES)
-		return false;
-	first = atomic_fetch_add_explicit(&s->send_counter, n, memory_order_relaxed);
-	if (first >= WG_REJECT_AFTER_MESSAGES || n > WG_REJECT_AFTER_MESSAGES - first)
-		return false;
+	do {
+		if (first >= WG_REJECT_AFTER_MESSAGES || n > WG_REJECT_AFTER_MESSAGES - first)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&s->send_counter, &first, first + n,
+							memory_order_relaxed,
+							memory_order_relaxed));
 	*out = first;
 	return true;
 }

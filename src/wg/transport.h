@@ -45,7 +45,7 @@ struct wg_send {
 	struct wg_path path;
 };
 
-/* Takes counters for `n` packets (at most 128) of the peer's current session.  WG_OK, WG_STAGE, or
+/* Takes counters for `n` packets of the peer's current session.  WG_OK, WG_STAGE, or
  * DROP_NO_ENDPOINT, DROP_DOWN. */
 enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
 			      struct wg_send *out, struct wg_events *ev);

@@ -26,7 +26,7 @@ enum wg_verdict {
 	DROP_DOWN, /* the interface is down */
 	DROP_QUEUE_FULL,
 	DROP_NO_MEMORY,
-	DROP_TOO_BIG, /* with its header it fits no UDP datagram */
+	DROP_TOO_BIG, /* with its header it fits no UDP datagram, or not the way to the peer */
 	DROP_NOT_SENT, /* the kernel refused the datagram, or could not take it in time */
 	DROP_NOT_WRITTEN, /* the interface refused the packet */
 	WG_VERDICTS,

@@ -410,7 +410,11 @@ static void padding(void **state)
 		{ 1420, 1420, 1420, "never above the MTU" },
 		{ 1409, 1420, 1420, "up to it" },
 		{ 1408, 1420, 1408, "below it" },
-		{ 1500, 1420, 1500, "a packet above the MTU goes as it is" },
+		{ 1500, 1420, 1500, "above the MTU: the rest of 80 is whole" },
+		{ 1501, 1420, 1516, "above the MTU: the rest of 81 becomes 96" },
+		{ 2835, 1420, 2840, "the rest of 1415 becomes 1420 and not 1424" },
+		{ 2840, 1420, 2840, "two whole MTUs, no rest" },
+		{ 9000, 1, 9000, "an MTU below the step" },
 		{ 65535, 0, 65536, "no limit" },
 	};
 
