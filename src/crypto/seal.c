@@ -24,6 +24,8 @@
 
 #define SEAL_VERSION 1
 #define KEY_ID_LEN 4
+/* Nothing can make a lost key again: what is sealed needs the very file. */
+#define RESTORE "restore it from a backup, or choose another state directory"
 
 _Static_assert(SEAL_OVERHEAD == 1 + KEY_ID_LEN + XNONCE_LEN + AEAD_TAG_LEN, "the sealed form");
 
@@ -82,7 +84,8 @@ static enum err_code key_file_check(int fd, const char *path, struct err *e)
 			       "key file %s has mode %04o and others may use it; run chmod 600 %s",
 			       path, st.st_mode & 07777, path);
 	if (st.st_size != (off_t)KEY_FILE_LEN)
-		return err_set(e, ERR_CORRUPT, "key file %s has %lld bytes instead of %zu", path,
+		return err_set(e, ERR_CORRUPT,
+			       "key file %s has %lld bytes instead of %zu; " RESTORE, path,
 			       (long long)st.st_size, KEY_FILE_LEN);
 	return ERR_OK;
 }
@@ -95,7 +98,7 @@ static enum err_code key_file_parse(uint8_t key[KEY_LEN], const uint8_t file[KEY
 	uint8_t form = rd_u8(&r);
 
 	if (!magic || memcmp(magic, KEY_FILE_MAGIC, sizeof KEY_FILE_MAGIC - 1) != 0)
-		return err_set(e, ERR_CORRUPT, "%s is not a Qanat key file", path);
+		return err_set(e, ERR_CORRUPT, "%s is not a Qanat key file; " RESTORE, path);
 	if (form != KEY_FILE_FORM)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "key file %s has form %u; this version knows form %d", path, form,

@@ -39,7 +39,7 @@ static enum err_code file_check(struct db *db, struct err *e)
 	if (!rc && row && !str_eq(db_text(&s, 0), STR("ok"))) {
 		struct str what = db_text(&s, 0);
 
-		rc = err_set(e, ERR_CORRUPT, "database %s is damaged: %.*s", db->path,
+		rc = err_set(e, ERR_CORRUPT, "database %s is damaged (%.*s); " DB_RESTORE, db->path,
 			     STR_ARG(what));
 	}
 	db_stmt_done(&s);

@@ -49,10 +49,10 @@ enum err_code db_error(struct db *db, const char *doing, struct err *e)
 		return err_set(e, ERR_IN_USE, "%s database %s: another process holds it", doing,
 			       db->path);
 	case SQLITE_CORRUPT:
-		return err_set(e, ERR_CORRUPT, "database %s is damaged: %s", db->path,
+		return err_set(e, ERR_CORRUPT, "database %s is damaged (%s); " DB_RESTORE, db->path,
 			       sqlite3_errmsg(db->handle));
 	case SQLITE_NOTADB:
-		return err_set(e, ERR_CORRUPT, "%s is not a database", db->path);
+		return err_set(e, ERR_CORRUPT, "%s is not a database; " DB_RESTORE, db->path);
 	case SQLITE_READONLY:
 		return err_set(e, ERR_DENIED, "%s database %s: it or its directory is read-only",
 			       doing, db->path);

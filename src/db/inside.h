@@ -9,6 +9,9 @@
 #include "base/list.h"
 #include "db/db.h"
 
+/* What to do about a file that cannot be read. */
+#define DB_RESTORE "restore it from a backup, or choose another place"
+
 struct db_cached {
 	struct list node; /* in db.cached */
 	const char *sql; /* the literal itself */
