@@ -190,6 +190,8 @@ check "starts to be restarted in place" gateway_start
 peer=$(live_keys | head -n 1)
 ns G wg set "$if_g" peer "$peer" endpoint 192.0.2.254:4000
 files=$(open_files "$gateway")
+check_has "it takes no new privileges" "$(cat "/proc/$gateway/status")" 'NoNewPrivs:.1'
+check "it has no core dumps" grep -q 'Max core file size *0 *0 ' "/proc/$gateway/limits"
 check "the table is watched" watch_table
 for round in 1 2; do
 	kill -USR2 "$gateway"
@@ -197,6 +199,7 @@ for round in 1 2; do
 	check "restart $round: the same process" kill -0 "$gateway"
 	check_eq "restart $round: the same clients" "$before" "$(agree && live_keys)"
 	check_eq "restart $round: the client is where it was" 192.0.2.254:4000 "$(endpoint_of "$peer")"
+	check_has "restart $round: no new privileges" "$(cat "/proc/$gateway/status")" 'NoNewPrivs:.1'
 	check_eq "restart $round: no descriptor was left open" "$files" "$(open_files "$gateway")"
 	check_eq "restart $round: the ready descriptor is told once" ready "$(cat "$work/ready")"
 done
