@@ -39,7 +39,7 @@ json_t *envelope_failure(struct str module, struct str action, int64_t wall_ns, 
 
 /* Client side: sends one request to the socket at `path` and waits for the answer (new reference)
  * up to CONTROL_TIMEOUT_MS.  ERR_NOT_FOUND: no such socket; ERR_IO with sys ECONNREFUSED: nobody
- * behind it; ERR_DENIED; ERR_TIMEOUT; ERR_CLOSED: the gateway went away before answering, so it is
+ * behind it; ERR_INVALID: that is no socket; ERR_DENIED; ERR_TIMEOUT; ERR_CLOSED: the gateway went away before answering, so it is
  * not known whether the request was done; ERR_CORRUPT: that was no gateway. */
 MUST_CHECK enum err_code control_call(json_t **answer, const char *path, struct str module,
 				      struct str action, json_t *params, struct err *e);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/clock.h"
@@ -50,6 +51,14 @@ static enum err_code await(const struct call *c, short events, struct err *e)
 	return n ? ERR_OK : timed_out(c, e);
 }
 
+/* The kernel refuses a connection to a file or a directory with the same words. */
+static bool is_no_socket(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISSOCK(st.st_mode);
+}
+
 static enum err_code connect_failed(const struct call *c, int why, struct err *e)
 {
 	enum err_code rc;
@@ -57,6 +66,10 @@ static enum err_code connect_failed(const struct call *c, int why, struct err *e
 	switch (why) {
 	case ENOENT:
 	case ECONNREFUSED: /* a socket file that a dead gateway left */
+		if (is_no_socket(c->path))
+			return err_set(e, ERR_INVALID,
+				       "%s is not a socket: name the gateway's control socket",
+				       c->path);
 		rc = err_set(e, why == ENOENT ? ERR_NOT_FOUND : ERR_IO,
 			     "no gateway answers at %s: is qanat-gateway running?", c->path);
 		break;

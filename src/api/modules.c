@@ -1,8 +1,14 @@
 #include "api/modules.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "base/opt.h"
+
+/* More names than this are not offered as "did you mean"; the table has some forty. */
+#define NAMES_MAX 128
+/* Of a word that is not known, in messages. */
+#define SHOWN_MAX 64
 
 const struct module api_modules[] = {
 	{ "core", "clients, their configurations, the state of the gateway" },
@@ -112,6 +118,81 @@ bool api_module_known(struct str module)
 	return false;
 }
 
+const char *api_module_nearest(struct str got)
+{
+	const char *names[NAMES_MAX];
+	size_t n = 0;
+
+	for (const struct module *m = api_modules; m->name && n < NAMES_MAX; m++)
+		names[n++] = m->name;
+	return opt_nearest(got, names, n);
+}
+
+const char *api_action_nearest(struct str module, struct str got)
+{
+	const char *names[NAMES_MAX];
+	size_t n = 0;
+
+	for (const struct action *a = api_actions; a->module && n < NAMES_MAX; a++)
+		if (str_eq(module, str_of(a->module)))
+			names[n++] = a->name;
+	return opt_nearest(got, names, n);
+}
+
+/* A name more, for the message and for the envelope. */
+static void name_list(struct buf *text, json_t *list, const char *name)
+{
+	buf_printf(text, "%s%s", text->n ? ", " : "", name);
+	(void)json_array_append_new(list, json_string(name));
+}
+
+/* " did you mean 'x'?", or nothing. */
+static void nearest_add(struct buf *out, const char *near)
+{
+	if (near)
+		buf_printf(out, " did you mean '%s'?", near);
+}
+
+enum err_code api_not_found(struct str module, struct str action, enum api_code *code,
+			    json_t **data, struct err *e)
+{
+	AUTO(buf_done) struct buf text = { 0 }, near = { 0 };
+	bool known = api_module_known(module);
+	char where[SHOWN_MAX], shown[SHOWN_MAX];
+	json_t *list = json_array();
+
+	text_escaped(where, sizeof where, module);
+	text_escaped(shown, sizeof shown, action);
+	*code = known ? API_ACTION_NOT_FOUND : API_MODULE_NOT_FOUND;
+	if (!known) {
+		for (const struct module *m = api_modules; m->name; m++)
+			name_list(&text, list, m->name);
+		*data = json_pack("{s:o}", "available_modules", list);
+		nearest_add(&near, api_module_nearest(module));
+		return err_set(e, ERR_NOT_FOUND, "there is no module '%s':%s available modules: %s",
+			       where, buf_view(&near).p, buf_view(&text).p);
+	}
+	for (const struct action *a = api_actions; a->module; a++)
+		if (str_eq(module, str_of(a->module)))
+			name_list(&text, list, a->name);
+	*data = json_pack("{s:o}", "available_actions", list);
+	nearest_add(&near, api_action_nearest(module, action));
+	return err_set(e, ERR_NOT_FOUND, "module %s has no action '%s':%s available actions: %s",
+		       where, shown, buf_view(&near).p, buf_view(&text).p);
+}
+
+static void free_wiped(void *p)
+{
+	if (p)
+		wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+void api_json_init(void)
+{
+	json_set_alloc_funcs(malloc, free_wiped);
+}
+
 bool api_json_depth_ok(struct str text)
 {
 	bool quoted = false;
@@ -136,6 +217,9 @@ json_t *api_value_from_text(const struct action_param *p, struct str text)
 {
 	json_t *value = NULL;
 
+	/* The reference reads every value as JSON first: search=null asks for no search there. */
+	if (p->type == PARAM_TEXT && !p->required && str_eq(text, STR("null")))
+		return json_null();
 	if (p->type != PARAM_TEXT && text.n && api_json_depth_ok(text))
 		value = json_loadb(text.p, text.n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
 	return value ? value : json_stringn(text.p ? text.p : "", text.n);
@@ -150,7 +234,7 @@ static void show(char out[64], const json_t *value)
 	free(text);
 }
 
-static const struct action_param *param_find(const struct action *a, struct str name)
+const struct action_param *api_param_find(const struct action *a, struct str name)
 {
 	for (const struct action_param *p = a->params; p->name; p++) {
 		if (str_eq(name, str_of(p->name)))
@@ -184,12 +268,28 @@ static enum err_code unknown_param(const struct action *a, struct str name, stru
 		       a->name, shown, buf_view(&list).p);
 }
 
+/* A text of digits: what was too large for an integer of JSON. */
+static bool is_whole_number(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	if (!text)
+		return false;
+	text += *text == '-';
+	return *text && text[strspn(text, "0123456789")] == 0;
+}
+
 static enum err_code int_check(const struct action_param *p, const json_t *value, struct err *e)
 {
 	json_int_t v = json_integer_value(value);
 	char shown[64];
 
 	show(shown, value);
+	if (is_whole_number(value)) /* and yet a text */
+		return err_set(e, ERR_RANGE,
+			       "%s: %s is too large: it must be between %" PRId64 " and %" PRId64,
+			       p->name, shown, p->min < p->max ? p->min : INT64_MIN,
+			       p->min < p->max ? p->max : INT64_MAX);
 	if (!json_is_integer(value))
 		return err_set(e, ERR_INVALID, "%s: %s is not a whole number", p->name, shown);
 	if (p->min < p->max && (v < p->min || v > p->max))
@@ -244,7 +344,7 @@ static enum err_code given_check(const struct action *a, json_t *params, enum ap
 	*code = API_INVALID_PARAMETER;
 	json_object_foreach(params, name, value)
 	{
-		if (!param_find(a, str_of(name)))
+		if (!api_param_find(a, str_of(name)))
 			return unknown_param(a, str_of(name), e);
 	}
 	for (const struct action_param *p = a->params; p->name; p++) {

@@ -42,7 +42,11 @@ extern const struct module
 	api_modules[]; /* in order core, dns, multihop, ghost; those that exist */
 
 const struct action *api_action_find(struct str module, struct str name);
+const struct action_param *api_param_find(const struct action *a, struct str name);
 bool api_module_known(struct str module);
+/* The nearest name, or NULL: "did you mean".  Valid as long as the tables. */
+const char *api_module_nearest(struct str got);
+const char *api_action_nearest(struct str module, struct str got);
 
 /* Error codes of the envelope, such as "CLIENT_NOT_FOUND". */
 enum api_code {
@@ -73,12 +77,20 @@ enum api_code {
 };
 const char *api_code_name(enum api_code c);
 
+/* Why there is no such action, or no such module: message and *data (new reference) list what there
+ * is. */
+enum err_code api_not_found(struct str module, struct str action, enum api_code *code,
+			    json_t **data, struct err *e);
+
+/* Before any other use of jansson: what it frees is wiped, since answers hold private keys. */
+void api_json_init(void);
+
 /* JSON from outside nests no deeper; asked before it is parsed. */
 #define API_JSON_DEPTH_MAX 32
 bool api_json_depth_ok(struct str text);
 
 /* Turns the text after '=' into a parameter value: parsed as JSON when the type is not text and
- * it parses whole, else the text itself.  New reference; NULL when `text` is not UTF-8 or without
+ * it parses whole, else the text itself; `null` for a text that may be absent is null.  New reference; NULL when `text` is not UTF-8 or without
  * memory. */
 json_t *api_value_from_text(const struct action_param *p, struct str text);
 

@@ -64,22 +64,26 @@ static void failure_add(struct buf *out, const struct ask *a, const struct comma
 	json_decref(envelope);
 }
 
+/* Whoever found it out: an answer that says success: false. */
+static int failed_status(const struct ask *a)
+{
+	return a->options->compat_exit ? CLI_DONE : CLI_FAILED;
+}
+
+/* `typed`: it is the command line that is wrong, which is also said beside the JSON. */
 static int fail(const struct ask *a, const struct command *c, enum api_code code,
-		const char *message, json_t *data, int status)
+		const char *message, json_t *data, bool typed)
 {
 	bool json = wants_json(a);
 	struct buf out = { 0 };
 
-	if (!a->reference &&
-	    (!json || status == CLI_USAGE || (isatty(STDERR_FILENO) == 1 && !a->term.tty)))
+	if (!a->reference && (!json || typed || (isatty(STDERR_FILENO) == 1 && !a->term.tty)))
 		term_complain(message);
 	if (json)
 		failure_add(&out, a, c, code, message, data);
 	else
 		json_decref(data);
-	if (status == CLI_USAGE && a->reference) /* the old tool knows 0 and 1 only */
-		status = a->options->compat_exit ? CLI_DONE : CLI_FAILED;
-	return finish(&out, status);
+	return finish(&out, failed_status(a));
 }
 
 /* What the person should do about a gateway that could not be asked. */
@@ -181,7 +185,6 @@ static int refused(const struct ask *a, json_t *answer)
 	struct str why = view_field(answer, "error"), code = view_field(answer, "code");
 	bool json = wants_json(a);
 	struct buf out = { 0 }, text = { 0 };
-	int status = a->options->compat_exit ? CLI_DONE : CLI_FAILED;
 
 	buf_str(&text, why.n ? why : STR("the gateway refused without a reason"));
 	if (code.n)
@@ -191,7 +194,7 @@ static int refused(const struct ask *a, json_t *answer)
 	if (json)
 		json_add(&out, a, answer);
 	buf_done(&text);
-	return finish(&out, status);
+	return finish(&out, failed_status(a));
 }
 
 /* The gateway did its part, but the file or the picture could not be made. */
@@ -205,7 +208,7 @@ static int export_failed(const struct ask *a, const struct command *c, struct bu
 		failure_add(out, a, c,
 			    e->code == ERR_DENIED ? API_PERMISSION_ERROR : API_VALIDATION_ERROR,
 			    e->msg, NULL);
-	return finish(out, CLI_FAILED);
+	return finish(out, bare ? CLI_FAILED : failed_status(a));
 }
 
 static int answered(const struct ask *a, const struct command *c, json_t *answer)
@@ -229,14 +232,16 @@ static int answered(const struct ask *a, const struct command *c, json_t *answer
 }
 
 static enum err_code export_options_check(const struct ask *a, const struct command *c,
-					  struct err *e)
+					  struct command_fault *fault, struct err *e)
 {
 	const struct cli_options *o = a->options;
 	bool is_export = strcmp(c->spec->name, "export_client") == 0;
 
-	if ((o->qr || o->out) && !is_export)
+	if ((o->qr || o->out) && !is_export) {
+		fault->code = API_INVALID_PARAMETER;
 		return err_set(e, ERR_INVALID, "%s belongs to core export_client, not to %s %s",
 			       o->qr ? "--qr" : "--out", c->spec->module, c->spec->name);
+	}
 	return ERR_OK;
 }
 
@@ -249,12 +254,12 @@ int ask_run(const struct ask *a, size_t n, char *const *words)
 	int status;
 
 	if (command_parse(&c, n, words, a->reference, &fault, &e) ||
-	    export_options_check(a, &c, &e)) {
-		status = fail(a, &c, fault.code, e.msg, fault.data, CLI_USAGE);
+	    export_options_check(a, &c, &fault, &e)) {
+		status = fail(a, &c, fault.code, e.msg, fault.data, true);
 	} else if (control_call(&answer, a->options->socket, c.module, c.action, c.params, &e)) {
 		enum api_code code = call_explain(&c, a->options->socket, &e);
 
-		status = fail(a, &c, code, e.msg, NULL, CLI_FAILED);
+		status = fail(a, &c, code, e.msg, NULL, false);
 	} else {
 		status = answered(a, &c, answer);
 	}

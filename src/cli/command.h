@@ -6,6 +6,9 @@
 
 #include "api/modules.h"
 
+/* The name under which the program behaves as the one of the reference. */
+#define REFERENCE_NAME "phantom-api"
+
 struct command {
 	struct str module, action; /* as typed; borrowed from the words */
 	const struct action *spec; /* NULL when module or action is not known */
@@ -23,12 +26,5 @@ struct command_fault {
 MUST_CHECK enum err_code command_parse(struct command *out, size_t n, char *const *words,
 				       bool reference, struct command_fault *fault, struct err *e);
 void command_done(struct command *c);
-
-/* The modules of the table, and the actions of one; arrays of text, new references. */
-json_t *command_modules(void);
-json_t *command_actions(struct str module);
-/* The nearest name, or NULL: "did you mean".  Valid as long as the tables. */
-const char *command_nearest_module(struct str got);
-const char *command_nearest_action(struct str module, struct str got);
 
 #endif

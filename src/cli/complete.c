@@ -48,6 +48,14 @@ static void option_patterns(struct buf *out, const struct opt *opts)
 	}
 }
 
+/* The same for both of our tables. */
+static void all_option_patterns(struct buf *out)
+{
+	option_patterns(out, cli_program.opts);
+	buf_char(out, '|');
+	option_patterns(out, serve_program.opts);
+}
+
 static void case_modules(struct buf *out)
 {
 	for (const struct module *m = api_modules; m->name; m++) {
@@ -179,15 +187,11 @@ void complete_bash(struct buf *out)
 {
 	buf_z(out, bash_head);
 	buf_z(out, "\t\t");
-	option_patterns(out, cli_program.opts);
-	buf_char(out, '|');
-	option_patterns(out, serve_program.opts);
+	all_option_patterns(out);
 	buf_z(out, ") skip=value ;;\n");
 	buf_z(out, bash_words);
 	buf_z(out, "\t");
-	option_patterns(out, cli_program.opts);
-	buf_char(out, '|');
-	option_patterns(out, serve_program.opts);
+	all_option_patterns(out);
 	buf_z(out, ") return ;;\n\tesac\n");
 	bash_options(out);
 	buf_z(out, bash_names);
@@ -301,15 +305,11 @@ void complete_zsh(struct buf *out)
 {
 	buf_z(out, zsh_head);
 	buf_z(out, "\t\t(");
-	option_patterns(out, cli_program.opts);
-	buf_char(out, '|');
-	option_patterns(out, serve_program.opts);
+	all_option_patterns(out);
 	buf_z(out, ") skip=value ;;\n");
 	buf_z(out, zsh_words);
 	buf_z(out, "\t(");
-	option_patterns(out, cli_program.opts);
-	buf_char(out, '|');
-	option_patterns(out, serve_program.opts);
+	all_option_patterns(out);
 	buf_z(out, ") return ;;\n\tesac\n"
 		   "\tif [[ $cur == -* ]]; then\n\t\tif [[ $module == serve ]]; then\n"
 		   "\t\t\tentries=(");

@@ -58,11 +58,39 @@ static enum err_code config_write(int fd, const char *path, struct str config, s
 	return directory_sync(path, e);
 }
 
+static const char *kind_of(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "a directory";
+	if (S_ISLNK(mode))
+		return "a symbolic link";
+	if (S_ISFIFO(mode))
+		return "a named pipe";
+	if (S_ISSOCK(mode))
+		return "a socket";
+	return "a device";
+}
+
+/* What stands at `path` and is no file is nobody's to replace, --force or not. */
+static enum err_code target_check(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(path, &st) || S_ISREG(st.st_mode))
+		return ERR_OK; /* absent, or unreachable: making the file says so */
+	return err_set(e, ERR_EXISTS,
+		       "%s is %s, and only a file can be written: give another name, or - for "
+		       "standard output",
+		       path, kind_of(st.st_mode));
+}
+
 enum err_code export_file(const char *path, struct str config, bool force, struct err *e)
 {
-	enum err_code rc;
+	enum err_code rc = target_check(path, e);
 	int fd;
 
+	if (rc)
+		return rc;
 	if (force)
 		return file_replace(path, config.p, config.n, CONFIG_MODE, e);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, CONFIG_MODE);

@@ -15,7 +15,8 @@
  * to show it whole. */
 MUST_CHECK enum err_code export_qr(struct buf *out, struct str config, const struct term *t,
 				   struct err *e);
-/* Makes `path` with mode 0600; one that exists is ERR_EXISTS unless `force`.  After a failure
+/* Makes `path` with mode 0600; one that exists is ERR_EXISTS unless `force`, and
+ * what is no regular file in any case.  After a failure
  * nothing is left of the new file. */
 MUST_CHECK enum err_code export_file(const char *path, struct str config, bool force,
 				     struct err *e);

@@ -7,9 +7,11 @@
 
 static const char exit_text[] =
 	"EXIT STATUS\n"
-	"  0 when it was done; 1 when the gateway refused or could not be asked; 2 when the "
-	"command line is wrong.\n"
-	"  With --compat-exit an answer of the gateway always gives 0.\n";
+	"  0 when it was done; 1 when the answer says success: false, whether the gateway, the "
+	"want "
+	"of one or a wrong module, action or parameter is the reason; 2 for a wrong option, where "
+	"there is no answer.\n"
+	"  --compat-exit: " COMPAT_EXIT_HELP ".\n";
 
 const char *help_param_type(const struct action_param *p)
 {
@@ -51,10 +53,13 @@ static const struct module *module_find(struct str name)
 	return NULL;
 }
 
-void help_program(struct buf *out)
+void help_program(struct buf *out, const char *program)
 {
-	opt_help(&cli_program, out);
-	buf_z(out, "\nModules (`qanat MODULE --help` says more):\n");
+	struct opt_program named = cli_program;
+
+	named.name = program;
+	opt_help(&named, out);
+	buf_printf(out, "\nModules (`%s MODULE --help` says more):\n", program);
 	for (const struct module *m = api_modules; m->name; m++)
 		buf_printf(out, "  %-10s  %s\n", m->name, m->help);
 	buf_z(out, "\nOther commands:\n"
@@ -62,16 +67,29 @@ void help_program(struct buf *out)
 		   "  completion  print a completion script: `qanat completion bash` or `zsh`\n");
 }
 
-void help_module(struct buf *out, struct str module)
+void help_completion(struct buf *out)
+{
+	buf_z(out, "completion: print a completion script for a shell\n\n"
+		   "Usage: qanat completion bash|zsh\n\n"
+		   "  bash  eval \"$(qanat completion bash)\"\n"
+		   "  zsh   qanat completion zsh >DIR/_qanat, with DIR in $fpath\n");
+}
+
+void help_serve(struct buf *out)
+{
+	opt_help(&serve_program, out);
+}
+
+void help_module(struct buf *out, const char *program, struct str module)
 {
 	const struct module *m = module_find(module);
 
 	if (m)
 		buf_printf(out, "%s: %s\n", m->name, m->help);
-	buf_printf(out, "\nUsage: qanat %.*s ACTION [KEY=VALUE ...]\n\nActions:\n",
+	buf_printf(out, "\nUsage: %s %.*s ACTION [KEY=VALUE ...]\n\nActions:\n", program,
 		   STR_ARG(module));
 	actions_list(out, module);
-	buf_printf(out, "\n`qanat %.*s ACTION --help` explains one.\n", STR_ARG(module));
+	buf_printf(out, "\n`%s %.*s ACTION --help` explains one.\n", program, STR_ARG(module));
 }
 
 static void param_usage(struct buf *out, const struct action_param *p)
@@ -91,12 +109,12 @@ static void param_explain(struct buf *out, const struct action_param *p, size_t 
 	buf_z(out, p->required ? " (required)\n" : "\n");
 }
 
-void help_action(struct buf *out, const struct action *a)
+void help_action(struct buf *out, const char *program, const struct action *a)
 {
 	size_t width = 0;
 
-	buf_printf(out, "%s %s: %s\n\nUsage: qanat %s %s", a->module, a->name, a->help, a->module,
-		   a->name);
+	buf_printf(out, "%s %s: %s\n\nUsage: %s %s %s", a->module, a->name, a->help, program,
+		   a->module, a->name);
 	for (const struct action_param *p = a->params; p->name; p++) {
 		param_usage(out, p);
 		width = name_width(p->name, width);

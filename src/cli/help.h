@@ -7,12 +7,15 @@
 #include "api/modules.h"
 #include "base/text.h"
 
-/* `qanat --help`: usage, modules, options. */
-void help_program(struct buf *out);
+/* `qanat --help`: usage, modules, options.  `program` is the name it was called by. */
+void help_program(struct buf *out, const char *program);
 /* `qanat MODULE --help`: the actions of one module. */
-void help_module(struct buf *out, struct str module);
+void help_module(struct buf *out, const char *program, struct str module);
 /* `qanat MODULE ACTION --help`: parameters with type, range and default. */
-void help_action(struct buf *out, const struct action *a);
+void help_action(struct buf *out, const char *program, const struct action *a);
+/* `qanat completion --help`, `qanat serve --help`. */
+void help_completion(struct buf *out);
+void help_serve(struct buf *out);
 /* The usage of the reference's program, for phantom-api without enough words. */
 void help_reference(struct buf *out, const char *program);
 /* qanat(1), and qanat-serve(1), in mdoc. */

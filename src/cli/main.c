@@ -1,7 +1,6 @@
 /* main.c - program qanat: picks what the first words ask for. */
 #include <jansson.h>
 #include <libgen.h>
-#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -13,15 +12,8 @@
 #include "cli/serve.h"
 #include "cli/term.h"
 
-#define REFERENCE_NAME "phantom-api"
-
-/* Answers hold private keys: nothing that jansson frees stays readable. */
-static void free_wiped(void *p)
-{
-	if (p)
-		wipe(p, malloc_usable_size(p));
-	free(p);
-}
+/* What stands beside the modules. */
+static const char *const commands[] = { "serve", "completion", "help" };
 
 static int print_done(struct buf *out, int status)
 {
@@ -35,7 +27,7 @@ static int print_done(struct buf *out, int status)
 	return status;
 }
 
-static int usage_unknown(const char *what, const char *got, const char *near)
+static int usage_unknown(const char *what, const char *got, const char *near, const char *program)
 {
 	char shown[64];
 	struct err e;
@@ -45,30 +37,51 @@ static int usage_unknown(const char *what, const char *got, const char *near)
 		err_set(&e, ERR_NOT_FOUND, "there is no %s '%s': did you mean '%s'?", what, shown,
 			near);
 	else
-		err_set(&e, ERR_NOT_FOUND, "there is no %s '%s': `qanat --help` says more", what,
-			shown);
+		err_set(&e, ERR_NOT_FOUND, "there is no %s '%s': `%s --help` says more", what,
+			shown, program);
 	return ask_usage(e.msg);
 }
 
-static int run_help(int n, char **words)
+/* A wrong option, and where the right ones stand. */
+static int usage_option(const struct err *why, const char *help)
+{
+	struct err e;
+
+	err_set(&e, why->code, "%s; `%s` explains the options", why->msg, help);
+	return ask_usage(e.msg);
+}
+
+/* The command, none of them a module, that `word` is or was meant to be; or NULL. */
+static const char *command_nearest(const char *word)
+{
+	if (api_module_known(str_of(word)) || api_module_nearest(str_of(word)))
+		return NULL;
+	return opt_nearest(str_of(word), commands, ARRAY_LEN(commands));
+}
+
+static int run_help(const char *program, int n, char **words)
 {
 	struct buf out = { 0 };
 	struct str module = str_of(n > 0 ? words[0] : NULL);
 	struct str action = str_of(n > 1 ? words[1] : NULL);
 
-	if (!module.n) {
-		help_program(&out);
+	if (!module.n || str_eq(module, STR("help"))) {
+		help_program(&out, program);
+	} else if (str_eq(module, STR("serve"))) {
+		help_serve(&out);
+	} else if (str_eq(module, STR("completion"))) {
+		help_completion(&out);
 	} else if (!api_module_known(module)) {
-		return usage_unknown("module", words[0], command_nearest_module(module));
-	} else if (!action.n) {
-		help_module(&out, module);
+		return usage_unknown("module", words[0], api_module_nearest(module), program);
+	} else if (!action.n || str_eq(action, STR("help"))) {
+		help_module(&out, program, module);
 	} else {
 		const struct action *a = api_action_find(module, action);
 
 		if (!a)
-			return usage_unknown("action", words[1],
-					     command_nearest_action(module, action));
-		help_action(&out, a);
+			return usage_unknown("action", words[1], api_action_nearest(module, action),
+					     program);
+		help_action(&out, program, a);
 	}
 	return print_done(&out, CLI_DONE);
 }
@@ -96,6 +109,7 @@ static int run_words(const struct cli_options *o, bool reference, int n, char **
 	struct ask a = { .options = o,
 			 .term = term_probe(STDOUT_FILENO, o->no_color),
 			 .reference = reference };
+	const char *program = reference ? REFERENCE_NAME : "qanat";
 	struct buf out = { 0 };
 
 	if (o->version) {
@@ -103,9 +117,10 @@ static int run_words(const struct cli_options *o, bool reference, int n, char **
 		return print_done(&out, CLI_DONE);
 	}
 	if (n > 0 && strcmp(words[0], "help") == 0)
-		return run_help(n - 1, words + 1);
-	if (o->help)
-		return run_help(n, words);
+		return run_help(program, n - 1, words + 1);
+	if (o->help ||
+	    (n == 2 && api_module_known(str_of(words[0])) && strcmp(words[1], "help") == 0))
+		return run_help(program, n, words);
 	if (n > 0 && strcmp(words[0], "completion") == 0)
 		return run_completion(o, n, words);
 	if (n >= 2)
@@ -117,7 +132,8 @@ static int run_words(const struct cli_options *o, bool reference, int n, char **
 	if (n == 0)
 		return ask_usage("say what to do, MODULE ACTION; `qanat --help` lists both");
 	if (!api_module_known(str_of(words[0])))
-		return usage_unknown("module", words[0], command_nearest_module(str_of(words[0])));
+		return usage_unknown("module", words[0], api_module_nearest(str_of(words[0])),
+				     program);
 	return ask_usage("an action is missing; `qanat MODULE --help` lists those of a module");
 }
 
@@ -132,9 +148,9 @@ static int run_serve(int argc, char **argv)
 		return print_done(&out, CLI_DONE);
 	}
 	if (serve_options_parse(&o, &argc, argv, &e))
-		return ask_usage(e.msg);
+		return usage_option(&e, "qanat serve --help");
 	if (o.help) {
-		opt_help(&serve_program, &out);
+		help_serve(&out);
 		return print_done(&out, CLI_DONE);
 	}
 	return serve_run(&o);
@@ -143,12 +159,14 @@ static int run_serve(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cli_options o = { 0 };
-	const char *word = NULL;
+	const char *word = NULL, *near;
 	struct err e = { 0 };
 	bool reference = argc > 0 && strcmp(basename(argv[0]), REFERENCE_NAME) == 0;
 
+	const char *help = reference ? REFERENCE_NAME " --help" : "qanat --help";
+
 	signal(SIGPIPE, SIG_IGN);
-	json_set_alloc_funcs(malloc, free_wiped);
+	api_json_init();
 	if (argc == 2 && strcmp(argv[1], "--man") == 0) {
 		struct buf out = { 0 };
 
@@ -156,10 +174,14 @@ int main(int argc, char **argv)
 		return print_done(&out, CLI_DONE);
 	}
 	if (cli_first_word(&word, argc, argv, &e))
-		return ask_usage(e.msg);
+		return usage_option(&e, help);
 	if (!reference && word && strcmp(word, "serve") == 0)
 		return run_serve(argc, argv);
+	/* Before the options: those of serve are not known to the others. */
+	near = reference || !word ? NULL : command_nearest(word);
+	if (near && strcmp(near, word) != 0)
+		return usage_unknown("command", word, near, "qanat");
 	if (cli_options_parse(&o, &argc, argv, &e))
-		return ask_usage(e.msg);
+		return usage_option(&e, help);
 	return run_words(&o, reference, argc - 1, argv + 1);
 }

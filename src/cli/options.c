@@ -20,8 +20,7 @@ static const struct opt cli_opts[] = {
 	  "let --out replace a file that exists (export_client)" },
 	{ "no-color", 0, OPT_FLAG, CALL(no_color), 0, 0, NULL, NULL, NULL,
 	  "no colours on a terminal (so does the variable NO_COLOR)" },
-	{ "compat-exit", 0, OPT_FLAG, CALL(compat_exit), 0, 0, NULL, NULL, NULL,
-	  "exit with 0 even when the answer says success: false" },
+	{ "compat-exit", 0, OPT_FLAG, CALL(compat_exit), 0, 0, NULL, NULL, NULL, COMPAT_EXIT_HELP },
 	{ "help", 'h', OPT_FLAG, CALL(help), 0, 0, NULL, NULL, NULL,
 	  "help on the program, a module or an action" },
 	{ "version", 'V', OPT_FLAG, CALL(version), 0, 0, NULL, NULL, NULL, "print the version" },
@@ -52,20 +51,25 @@ static const struct opt serve_opts[] = {
 	  "PATH", "control socket that the gateway opens" },
 	{ "client", 0, OPT_TEXT, SERVE(client), 1, TEXT_MAX, "phone", NULL, "NAME",
 	  "name of the first client, made when there is none" },
-	{ "port", 0, OPT_TEXT, SERVE(port), 1, TEXT_MAX, NULL, NULL, "PORT", "UDP port" },
-	{ "network", 0, OPT_TEXT, SERVE(network), 1, TEXT_MAX, NULL, NULL, "PREFIX",
-	  "IPv4 network of the clients" },
-	{ "network6", 0, OPT_TEXT, SERVE(network6), 1, TEXT_MAX, NULL, NULL, "PREFIX",
-	  "IPv6 network of the clients" },
-	{ "endpoint", 0, OPT_TEXT, SERVE(endpoint), 1, TEXT_MAX, NULL, NULL, "HOST",
-	  "address or name under which clients reach this host" },
 	{ "interface", 0, OPT_TEXT, SERVE(interface), 1, TEXT_MAX, NULL, NULL, "NAME",
-	  "name of the tunnel interface" },
-	{ "dns", 0, OPT_TEXT, SERVE(dns), 1, TEXT_MAX, NULL, NULL, "ADDRESSES",
-	  "DNS servers written into client configurations" },
-	{ "mtu", 0, OPT_TEXT, SERVE(mtu), 1, TEXT_MAX, NULL, NULL, "BYTES", "MTU of the tunnel" },
+	  "name of the tunnel interface (at first wg_main)",
+	  "Settings, kept in the state directory" },
+	{ "port", 0, OPT_TEXT, SERVE(port), 1, TEXT_MAX, NULL, NULL, "PORT",
+	  "UDP port (at first 51820)" },
+	{ "network", 0, OPT_TEXT, SERVE(network), 1, TEXT_MAX, NULL, NULL, "PREFIX",
+	  "IPv4 network of the clients (at first 10.8.0.0/24)" },
+	{ "network6", 0, OPT_TEXT, SERVE(network6), 1, TEXT_MAX, NULL, NULL, "PREFIX",
+	  "IPv6 network of the clients, \"auto\" or \"none\" (at first a random ULA /64)" },
+	{ "endpoint", 0, OPT_TEXT, SERVE(endpoint), 1, TEXT_MAX, NULL, NULL, "HOST[:PORT]",
+	  "where clients reach this host (at first \"auto\": the address of the default route)" },
+	{ "dns", 0, OPT_TEXT, SERVE(dns), 1, TEXT_MAX, NULL, NULL, "IP[,IP]",
+	  "DNS servers in client configurations (at first 8.8.8.8,1.1.1.1)" },
+	{ "mtu", 0, OPT_TEXT, SERVE(mtu), 1, TEXT_MAX, NULL, NULL, "BYTES",
+	  "MTU of the tunnel (at first 1420)" },
 	{ "started-at", 0, OPT_TEXT, SERVE(started_at), 1, 32, NULL, NULL, "SECONDS",
-	  "count the time to ready from this moment, in seconds since 1970" },
+	  "count the time to ready from this moment, in seconds since 1970", "Other" },
+	{ "qr", 0, OPT_FLAG, SERVE(qr), 0, 0, NULL, NULL, NULL,
+	  "draw the client's QR code even where there is no terminal" },
 	{ "no-qr", 0, OPT_FLAG, SERVE(no_qr), 0, 0, NULL, NULL, NULL,
 	  "do not draw the client's QR code" },
 	{ "no-color", 0, OPT_FLAG, SERVE(no_color), 0, 0, NULL, NULL, NULL,
@@ -86,7 +90,7 @@ const struct opt_program serve_program = {
 		"endpoint and the QR code of that client, and stays in the foreground until "
 		"SIGINT, SIGTERM or SIGHUP.\n"
 		"Then the gateway is stopped, which removes its interface, routes and firewall "
-		"table.\n\n"
+		"table; what a crashed one has left is removed too.\n\n"
 		"SIGUSR2 makes the gateway restart in place, see qanat-gateway(8).\n\n"
 		"A gateway that crashes is started again, after a pause that grows from half a "
 		"second to thirty; after ten crashes in a row without serving for a minute "
@@ -94,9 +98,11 @@ const struct opt_program serve_program = {
 		"The exit status is the gateway's.\n\n"
 		"The options --port, --network, --network6, --endpoint, --interface, --dns and "
 		"--mtu are "
-		"handed to the gateway, see qanat-gateway(8).\n\n"
+		"handed to the gateway, which keeps them in the state directory, see "
+		"qanat-gateway(8).\n\n"
 		"The QR code holds the private key of the client.\n"
-		"It is not drawn when the output goes to the system's journal.",
+		"It is drawn on a terminal only, since a log would keep the key; --qr draws it "
+		"elsewhere too.",
 };
 
 enum err_code cli_options_parse(struct cli_options *out, int *argc, char **argv, struct err *e)
@@ -120,6 +126,8 @@ enum err_code serve_options_parse(struct serve_options *out, int *argc, char **a
 
 	if (rc)
 		return rc;
+	if (out->qr && out->no_qr)
+		return err_set(e, ERR_INVALID, "--qr and --no-qr contradict each other");
 	if (*argc > 2)
 		return err_set(e, ERR_INVALID, "serve takes options only: '%s' is none", argv[2]);
 	return ERR_OK;

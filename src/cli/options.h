@@ -10,7 +10,11 @@
 #include "base/opt.h"
 #include "base/text.h"
 
+/* CLI_FAILED: an answer says success: false, or could not be shown; CLI_USAGE: wrong options, so
+ * that there is no answer. */
 enum cli_exit { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+#define COMPAT_EXIT_HELP "exit with 0 even when the answer says success: false"
 
 struct cli_options {
 	const char *socket;
@@ -29,6 +33,7 @@ struct serve_options {
 	const char *socket;
 	const char *client;
 	const char *started_at; /* seconds since 1970, a fraction allowed; or NULL */
+	bool qr; /* without a terminal too */
 	bool no_qr;
 	bool no_color;
 	bool help;

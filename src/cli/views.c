@@ -6,11 +6,6 @@
 
 #include "cli/table.h"
 
-static void bold_line(struct buf *out, const struct term *t, const char *text)
-{
-	buf_printf(out, "%s%s%s\n", term_style(t, TERM_BOLD), text, term_style(t, TERM_PLAIN));
-}
-
 /* "Client 'x' …" as the gateway says it, or `fallback` and the name when it says nothing. */
 static void sentence_draw(struct buf *out, json_t *data, const char *fallback, struct str name)
 {
@@ -186,32 +181,67 @@ static void peers_draw(struct buf *out, const struct term *t, json_t *peers)
 	table_done(&table);
 }
 
-/* The sections in a fixed order, peers as a table; fields that a later gateway adds are shown by
- * the generic view of their section. */
+/* The section without its peers, which are a table, and of drops only the reasons that occurred:
+ * there are some forty. */
+static json_t *section_rest(const char *name, json_t *section)
+{
+	json_t *rest = json_copy(section), *v;
+	const char *key;
+	void *next;
+
+	json_object_del(rest, "peers");
+	if (strcmp(name, "drops") != 0)
+		return rest;
+	json_object_foreach_safe(rest, next, key,
+				 v) if (json_is_integer(v) && json_integer_value(v) == 0)
+		json_object_del(rest, key);
+	return rest;
+}
+
+static void section_draw(struct buf *out, const struct term *t, const char *name, json_t *section)
+{
+	json_t *peers = json_object_get(section, "peers");
+	json_t *rest;
+
+	rest = section_rest(name, section);
+	if (!rest) {
+		out->full = true;
+		return;
+	}
+	if (json_object_size(rest) || json_array_size(peers)) {
+		buf_z(out, term_style(t, TERM_BOLD));
+		view_label(out, name);
+		buf_printf(out, "%s\n", term_style(t, TERM_PLAIN));
+	}
+	if (json_object_size(rest))
+		view_value(out, t, rest, 2);
+	json_decref(rest);
+	if (json_array_size(peers))
+		peers_draw(out, t, peers);
+}
+
+/* The sections that are known in a fixed order, then those that a later gateway adds. */
 static void server_status_draw(struct buf *out, const struct term *t, json_t *data)
 {
-	static const char *const sections[] = { "service", "interface", "clients", "configuration",
-						"system" };
+	static const char *const sections[] = { "service",	 "interface", "clients",
+						"configuration", "system",    "drops" };
+	json_t *others = json_copy(data);
 
+	if (!others) {
+		out->full = true;
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
 		json_t *section = json_object_get(data, sections[i]);
-		json_t *peers = json_object_get(section, "peers");
-		json_t *rest;
 
 		if (!json_is_object(section))
 			continue;
-		rest = json_copy(section);
-		if (!rest) {
-			out->full = true;
-			return;
-		}
-		json_object_del(rest, "peers");
-		bold_line(out, t, sections[i]);
-		view_value(out, t, rest, 2);
-		json_decref(rest);
-		if (json_array_size(peers))
-			peers_draw(out, t, peers);
+		section_draw(out, t, sections[i], section);
+		json_object_del(others, sections[i]);
 	}
+	if (json_object_size(others))
+		view_value(out, t, others, 0);
+	json_decref(others);
 }
 
 /* Each setting on one line, its description below it. */

@@ -60,13 +60,21 @@ static struct str config_value(struct str config, struct str key)
 	return (struct str){ "", 0 };
 }
 
+/* Then another terminal of this person is not root's either. */
+static bool is_by_sudo(void)
+{
+	const char *user = getenv("SUDO_USER");
+
+	return user && *user && geteuid() == 0;
+}
+
 /* Our own binary as the person can type it, with the socket when it is not the usual one. */
 static void command_add(struct buf *out, const struct serve_options *o, const char *rest)
 {
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-	buf_z(out, "  ");
+	buf_z(out, is_by_sudo() ? "  sudo " : "  ");
 	if (n > 0)
 		buf_escaped(out, (struct str){ self, (size_t)n });
 	else
@@ -87,21 +95,22 @@ static void line_add(struct buf *out, const char *label, struct str value)
 	buf_char(out, '\n');
 }
 
-/* A journal keeps what it is given, and the code is a private key. */
-static bool output_is_kept(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM"); /* systemd.exec(5) */
-
-	return stream && *stream;
-}
-
+/* The code is a private key: it is for eyes, and what is no terminal may be a log that keeps it. */
 static void qr_add(struct buf *out, const struct serve_options *o, const struct term *t,
 		   struct str config)
 {
 	struct err e = { 0 };
 
-	if (o->no_qr || (!t->tty && output_is_kept()))
+	if (o->no_qr)
 		return;
+	if (!t->tty && !o->qr) {
+		AUTO(buf_done) struct buf action = { 0 };
+
+		buf_printf(&action, "export_client client_name=%s --qr", o->client);
+		buf_z(out, "\nFor its QR code, on a terminal:\n");
+		command_add(out, o, buf_view(&action).p);
+		return;
+	}
 	buf_printf(out, "\nScan this with the WireGuard app (client '%s'):\n\n", o->client);
 	if (export_qr(out, config, t, &e)) {
 		buf_escaped(out, str_of(e.msg));

@@ -178,42 +178,14 @@ enum api_code core_code_of(enum err_code rc)
 	}
 }
 
-static json_t *modules_known(void)
-{
-	json_t *list = json_array();
-
-	for (const struct module *m = api_modules; m->name; m++)
-		(void)json_array_append_new(list, json_string(m->name));
-	return json_pack("{s:o}", "available_modules", list);
-}
-
-static json_t *actions_known(struct str module)
-{
-	json_t *list = json_array();
-
-	for (const struct action *a = api_actions; a->module; a++) {
-		if (str_eq(module, str_of(a->module)))
-			(void)json_array_append_new(list, json_string(a->name));
-	}
-	return json_pack("{s:o}", "available_actions", list);
-}
-
 static json_t *not_found(struct core *c, struct str module, struct str action)
 {
-	int64_t now = c->host.wall_ns(c->host.ctx);
-	char shown[64], where[64];
+	enum api_code code;
+	json_t *data = NULL;
 	struct err e;
 
-	text_escaped(where, sizeof where, module);
-	text_escaped(shown, sizeof shown, action);
-	if (!api_module_known(module)) {
-		(void)err_set(&e, ERR_NOT_FOUND, "there is no module \"%s\"", where);
-		return envelope_failure(module, action, now, API_MODULE_NOT_FOUND, e.msg,
-					modules_known());
-	}
-	(void)err_set(&e, ERR_NOT_FOUND, "module %s has no action \"%s\"", where, shown);
-	return envelope_failure(module, action, now, API_ACTION_NOT_FOUND, e.msg,
-				actions_known(module));
+	(void)api_not_found(module, action, &code, &data, &e);
+	return envelope_failure(module, action, c->host.wall_ns(c->host.ctx), code, e.msg, data);
 }
 
 /* Failures of ours, not of the request, are somebody's work: they are logged. */

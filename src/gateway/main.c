@@ -1,21 +1,12 @@
 /* main.c - program qanat-gateway. */
-#include <jansson.h>
-#include <malloc.h>
 
+#include "api/modules.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "gateway/clean_up.h"
 #include "gateway/gateway.h"
 
 #define EXIT_USAGE 2
-
-/* Answers hold private keys: nothing that jansson frees stays readable. */
-static void free_wiped(void *p)
-{
-	if (p)
-		wipe(p, malloc_usable_size(p));
-	free(p);
-}
 
 static int print_done(struct buf *out)
 {
@@ -126,7 +117,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int status;
 
-	json_set_alloc_funcs(malloc, free_wiped);
+	api_json_init();
 	if (argc == 2 && strcmp(argv[1], "--man") == 0) /* for the build */
 		return show_manual();
 	if (process_harden(&e) || restart_init(&r, argc, argv, &e)) {

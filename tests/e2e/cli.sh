@@ -49,38 +49,62 @@ check_eq "a socket path too long" 1 "$rc"
 check_has "a socket path too long is named" "$(jq -r .error <<<"$out")" 'xxxx.*107'
 
 # ---- wrong command lines ----
+# Wrong options have no answer and give 2; wrong modules, actions and parameters an answer with its code, and 1.
 usage() { # NAME WANT-STDERR ARGUMENTS...
 	local name=$1 want=$2
 	shift 2
 	run qanat "$@"
 	check_eq "$name: exit status" 2 "$rc"
 	check_has "$name: says so" "$err" "$want"
+	check_eq "$name: no answer" "" "$out"
+}
+wrong() { # NAME CODE WANT-STDERR ARGUMENTS...
+	local name=$1 code=$2 want=$3
+	shift 3
+	run qanat "$@"
+	check_eq "$name: exit status and code" "1 $code" "$rc $(jq -r .code <<<"$out")"
+	check_has "$name: says so" "$err" "$want"
 }
 usage "nothing" 'MODULE ACTION'
-usage "unknown module" "did you mean 'core'" coer list_clients
-usage "unknown action" "did you mean 'list_clients'" core list_client
-usage "unknown parameter" 'did you mean "client_name"' core add_client clientname=x
-usage "missing parameter" 'client_name' core add_client
+wrong "unknown module" MODULE_NOT_FOUND "did you mean 'core'" coer list_clients
+wrong "unknown action" ACTION_NOT_FOUND "did you mean 'list_clients'" core list_client
+wrong "unknown parameter" INVALID_PARAMETER 'did you mean "client_name"' core add_client clientname=x
+wrong "missing parameter" MISSING_PARAMETER 'client_name' core add_client
 usage "missing action" 'action' core
-usage "a word without equals sign" "'laptop' is not KEY=VALUE" core add_client laptop
-usage "unknown option" '--json' core list_clients --jsn
-usage "a value out of range" 'per_page' core list_clients per_page=0
-usage "--qr where it does not belong" 'export_client' core list_clients --qr
-usage "--out where it does not belong" 'export_client' core list_clients --out x
+wrong "a word without equals sign" INVALID_PARAMETER "'laptop' is not KEY=VALUE" core add_client laptop
+wrong "unknown action: the others" ACTION_NOT_FOUND 'available actions: add_client, remove_client' core zzz
+wrong "a number too large" INVALID_PARAMETER 'page: .*too large.*9223372036854775807' core list_clients page=99999999999999999999
+usage "unknown option" '--json.*qanat --help' core list_clients --jsn
+usage "unknown option of serve" 'qanat serve --help' serve --zzz
+usage "a command with a typing mistake" "did you mean 'serve'" serv
+usage "a command with a typing mistake, with options" "did you mean 'serve'" serv --state /tmp
+run qanat --compat-exit core list_clients
+check_eq "--compat-exit without a gateway" "0 false" "$rc $(jq .success <<<"$out")"
+echo >"$work/plain"
+for path in "$work/plain" "$work"; do
+	run qanat --socket "$path" core list_clients
+	check_has "--socket on what is no socket" "$(jq -r .error <<<"$out")" "$path is not a socket"
+done
+wrong "a value out of range" INVALID_PARAMETER 'per_page' core list_clients per_page=0
+wrong "--qr where it does not belong" INVALID_PARAMETER 'export_client' core list_clients --qr
+wrong "--out where it does not belong" INVALID_PARAMETER 'export_client' core list_clients --out x
 usage "help of what is not there" "did you mean 'add_client'" core add_clint --help
 usage "completion for an unknown shell" 'bash' completion fish
 run qanat coer list_clients
 check_eq "unknown module: the envelope on a pipe too" MODULE_NOT_FOUND "$(jq -r .code <<<"$out")"
 check_eq "unknown module: with what there is" core "$(jq -r '.data.available_modules[0]' <<<"$out")"
 run qanat core add_client "client_name=$(printf '\xff')"
-check_eq "a value that is not UTF-8" 2 "$rc"
+check_eq "a value that is not UTF-8" 1 "$rc"
 
 # ---- help ----
-for words in "--help" "-h" "help" "core --help" "core add_client --help" "help core export_client" "serve --help"; do
+for words in "--help" "-h" "help" "core --help" "core add_client --help" "help core export_client" "serve --help" \
+	"help serve" "help completion" "help help" "completion --help" "core help"; do
 	run qanat $words
 	check_eq "qanat $words: exit status" 0 "$rc"
 	check_has "qanat $words: usage" "$out" 'Usage: qanat'
 done
+check_has "serve --help shows what settings begin with" "$(qanat serve --help)" 'port.*51820'
+check_has "serve --help says that they are kept" "$(qanat serve --help)" 'kept in the state directory'
 check_has "version" "$(qanat --version)" '^qanat [0-9]+\.[0-9]+'
 run sh -c 'qanat --help >/dev/full'
 check_eq "output that cannot be written: exit status" 1 "$rc"
@@ -110,6 +134,11 @@ check_eq "--json on a terminal" true "$(jq .success <<<"$out")"
 on_tty 120 qanat core add_client client_name=new
 check_has "add_client: a sentence" "$out" "Client 'new' added successfully"
 check_has "add_client: the next step" "$(plain "$out")" 'export_client client_name=new --qr'
+on_tty 120 qanat core server_status
+check_has "server_status: drops that occurred" "$(plain "$out")" '^  replay +7'
+check_eq "server_status: and no others" 0 "$(grep -c 'no peer' <<<"$out")"
+check_has "server_status: a section of later" "$(plain "$out")" '^weather'
+check_eq "search=null searches nothing" 5 "$(qanat core list_clients search=null | jq .data.total)"
 run qanat core add_client client_name=new
 check_eq "success: false is status 1" 1 "$rc"
 check_eq "success: false has its code" CLIENT_EXISTS "$(jq -r .code <<<"$out")"
@@ -134,6 +163,10 @@ check_eq "--out on a file that exists: exit status" 1 "$rc"
 check_has "--out on a file that exists: says so" "$err" "$work/phone.conf.*--force"
 check_eq "--out on a file that exists: the envelope on a pipe" false "$(jq .success <<<"$out")"
 check_eq "--out on a file that exists: untouched" precious "$(cat "$work/phone.conf")"
+for path in "$work" /dev/null; do
+	run qanat core export_client client_name=phone --out "$path" --force
+	check_has "--force on $path: refused" "$rc $err" "^1 .*$path is a d"
+done
 (umask 0; qanat core export_client client_name=phone --out "$work/phone.conf" --force >/dev/null)
 check_eq "--force: replaced, mode" "600 12" "$(mode_of "$work/phone.conf") $(wc -l <"$work/phone.conf")"
 run qanat core export_client client_name=phone --out "$work/none/phone.conf"
@@ -222,6 +255,7 @@ for word in --help -h help; do
 done
 run "$work/phantom-api" nope x
 check_eq "phantom-api: unknown module" "1 MODULE_NOT_FOUND" "$rc $(jq -r .code <<<"$out")"
+check_has "phantom-api core --help: its name" "$("$work/phantom-api" core --help)" 'Usage: phantom-api core ACTION'
 run "$work/phantom-api" --compat-exit nope x
 check_eq "phantom-api: unknown module, --compat-exit" 0 "$rc"
 
@@ -283,7 +317,8 @@ check_has "serve says how long it took" "$(cat "$work/serve.log")" 'ready in [0-
 check_has "serve prints the endpoint" "$(cat "$work/serve.log")" 'endpoint +203\.0\.113\.1:51820'
 check_has "serve prints the interface" "$(cat "$work/serve.log")" 'interface +wg_main'
 check_has "serve names the first client" "$(cat "$work/serve.log")" "client +phone \(new\)"
-check_has "serve draws the QR code without a terminal" "$(cat "$work/serve.log")" '█▀|▄█'
+check "serve draws no QR code without a terminal" sh -c "! grep -qE '█|▀' '$work/serve.log'"
+check_has "but says how" "$(cat "$work/serve.log")" "$bin/qanat --socket $sock core export_client client_name=phone --qr"
 check_has "serve tells how to add clients" "$(cat "$work/serve.log")" "$bin/qanat --socket $sock core add_client"
 check_has "options reach the gateway" "$(cat "$state/args")" "^--state $state --socket $sock --port 5555 --interface wgx --ready-fd [0-9]+$"
 kill -KILL "$(child)"
@@ -314,12 +349,30 @@ wait_for 20 said 'Ctrl-C stops'
 check_eq "clients that exist: no other is made" 1 "$(qanat core list_clients | jq .data.total)"
 stop "$serving"
 rm "$state/clients"
-serve_env() { : >"$work/serve.log"; spawn serve.log env JOURNAL_STREAM=8:1 "$bin/qanat" serve --state "$state" "$@"; serving=$spawned; }
-rm -f "$sock"
-serve_env
+serve_env() { # NAME=VALUE...: serve with these in its environment
+	rm -f "$sock"
+	: >"$work/serve.log"
+	spawn serve.log env "$@" "$bin/qanat" serve --state "$state"
+	serving=$spawned
+}
+serve_env SUDO_USER=somebody
 wait_for 20 said 'Ctrl-C stops'
-check "no QR code, no key, into the journal" sh -c "! grep -qE '█|▀' '$work/serve.log'"
+check_has "by sudo: the commands to type have it too" "$(cat "$work/serve.log")" "^  sudo $bin/qanat --socket $sock core add_client"
 stop "$serving"
+serve --qr
+wait_for 20 said 'Ctrl-C stops'
+check_has "--qr: drawn without a terminal" "$(cat "$work/serve.log")" '█▀|▄█'
+stop "$serving"
+# Each crash makes the pause longer: after four it is 4 s.
+serve
+wait_for 20 said 'Ctrl-C stops'
+echo early >"$state/mode"
+kill -KILL "$(child)"
+check "crashes again and again" wait_for 20 sh -c "[ \$(grep -c 'starting it again' '$work/serve.log') -ge 4 ]"
+stop "$serving" INT
+check_eq "a stop between two starts: status" 0 "$stopped"
+check "a stop between two starts: the host is put back" test -e "$state/cleaned"
+rm -f "$state/mode" "$state/cleaned"
 serve --no-qr
 wait_for 20 said 'Ctrl-C stops'
 check "--no-qr" sh -c "! grep -qE '█|▀' '$work/serve.log'"
@@ -343,6 +396,7 @@ check "a gateway that does not stop is killed" wait_for 25 gone "$last"
 wait "$serving"
 check_eq "a gateway that does not stop: status" 137 "$?"
 check "a gateway that does not stop: said" said 'did not stop within 15 s'
+check "a gateway that does not stop: the host is put back" test -e "$state/cleaned"
 rm "$state/mode"
 run "$bin/qanat" serve --client 'bad name' --state "$state"
 check_eq "serve: a wrong client name: status" 2 "$rc"

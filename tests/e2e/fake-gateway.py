@@ -67,7 +67,8 @@ def act(action, params):
                 "config": CONFIG * (20 if mode == "big" else 1)}
     if action == "server_status":
         return {"service": {"running": True, "service_name": "qanat-gateway"},
-                "configuration": {"interface": "wg_main", "network": "10.8.0.0/24"}}
+                "configuration": {"interface": "wg_main", "network": "10.8.0.0/24"},
+                "drops": {"replay": 7, "no_peer": 0}, "weather": {"sky": "clear"}}
     return {"echo": params}
 
 

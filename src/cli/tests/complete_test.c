@@ -72,7 +72,7 @@ static void test_help(void **state)
 		struct buf help = { 0 };
 
 		must_hold(&man, a->name);
-		help_action(&help, a);
+		help_action(&help, "qanat", a);
 		must_hold(&help, a->help);
 		for (const struct action_param *p = a->params; p->name; p++) {
 			must_hold(&help, p->name);
@@ -88,7 +88,7 @@ static void test_help_program(void **state)
 	struct buf help = { 0 };
 
 	(void)state;
-	help_program(&help);
+	help_program(&help, "qanat");
 	for (const struct module *m = api_modules; m->name; m++)
 		must_hold(&help, m->name);
 	must_hold(&help, "--json");

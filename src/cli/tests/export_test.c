@@ -58,7 +58,7 @@ static void test_write(void **state)
 	check_file("third");
 }
 
-/* A link laid out by somebody else is not followed. */
+/* A link laid out by somebody else is neither followed nor replaced. */
 static void test_link(void **state)
 {
 	char target[80];
@@ -69,30 +69,36 @@ static void test_link(void **state)
 	unlink(path);
 	assert_int_equal(symlink(target, path), 0);
 	assert_int_equal(export_file(path, STR("x"), false, &e), ERR_EXISTS);
+	assert_non_null(strstr(e.msg, "symbolic link"));
 	assert_int_equal(access(target, F_OK), -1);
-	assert_int_equal(export_file(path, STR("x"), true, &e), ERR_OK);
+	assert_int_equal(export_file(path, STR("x"), true, &e), ERR_EXISTS);
 	assert_int_equal(access(target, F_OK), -1);
-	check_file("x");
+	assert_int_equal(unlink(path), 0);
 }
 
 static void test_failures(void **state)
 {
 	static const struct {
 		const char *path;
+		bool force;
 		enum err_code want;
-		const char *why;
+		const char *says, *why;
 	} rows[] = {
-		{ "/nonexistent/dir/file", ERR_NOT_FOUND, "no such directory" },
-		{ "/proc/qanat.conf", ERR_NOT_FOUND, "a place that takes no files" },
-		{ "/tmp", ERR_EXISTS, "a directory" },
+		{ "/nonexistent/dir/file", false, ERR_NOT_FOUND, "", "no such directory" },
+		{ "/proc/qanat.conf", false, ERR_NOT_FOUND, "", "a place that takes no files" },
+		{ "/tmp", false, ERR_EXISTS, "is a directory", "a directory" },
+		{ "/tmp", true, ERR_EXISTS, "is a directory", "a directory, by force" },
+		{ "/dev/null", false, ERR_EXISTS, "is a device", "a device" },
+		{ "/dev/null", true, ERR_EXISTS, "is a device", "a device, by force" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = { 0 };
-		enum err_code rc = export_file(rows[i].path, STR("x"), false, &e);
+		enum err_code rc = export_file(rows[i].path, STR("x"), rows[i].force, &e);
 
-		if (rc != rows[i].want || !strstr(e.msg, rows[i].path))
+		if (rc != rows[i].want || !strstr(e.msg, rows[i].path) ||
+		    !strstr(e.msg, rows[i].says) || strstr(e.msg, "--force"))
 			fail_msg("%s: %s: %s", rows[i].why, err_name(rc), e.msg);
 	}
 }
