@@ -275,6 +275,9 @@ static enum err_code device_start(struct gateway *g, const struct secret_key *k,
 	};
 	enum err_code rc = dataplane_open(&g->dp, &c, e);
 
+	if (rc == ERR_IN_USE)
+		return err_wrap(e, rc, "option --%s",
+				net_link_exists(g->net, s->ifname) ? "interface" : "port");
 	if (rc)
 		return rc;
 	rc = dataplane_set_private_key(g->dp, k, e);
@@ -313,10 +316,13 @@ static enum err_code sockets_start(struct gateway *g, struct err *e)
 	enum err_code rc = uapi_server_open(&g->uapi, g->loop, g->dp, g->core.settings.ifname, -1,
 					    uapi_gone, g, e);
 
+	if (rc == ERR_IN_USE)
+		return err_wrap(e, rc, "option --interface");
 	if (rc)
 		return rc;
 	uapi_server_on_refused(g->uapi, uapi_refused, g);
-	return control_server_open(&g->control, g->loop, g->options->socket, &h, e);
+	rc = control_server_open(&g->control, g->loop, g->options->socket, &h, e);
+	return rc == ERR_IN_USE ? err_wrap(e, rc, "option --socket") : rc;
 }
 
 static enum err_code settings_start(struct gateway *g, struct secret_key *k, struct err *e)
@@ -420,6 +426,9 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 	rc = host_apply(g, e);
 	if (rc == ERR_OK)
 		rc = sockets_start(g, e);
+	/* Last: options that do not work must not be there at the next start. */
+	if (rc == ERR_OK)
+		rc = settings_store(&g->core.settings, g->store, e);
 	return rc;
 }
 
@@ -480,13 +489,18 @@ static void serving_end(struct gateway *g)
 	g->serving = false;
 }
 
-/* All but the host's network. */
-static void parts_close(struct gateway *g)
+static void device_close(struct gateway *g)
 {
 	if (g->gone.loop)
 		loop_fd_remove(&g->gone);
 	dataplane_close(g->dp);
 	g->dp = NULL;
+}
+
+/* All but the host's network. */
+static void parts_close(struct gateway *g)
+{
+	device_close(g);
 	store_close(g->store);
 	g->store = NULL;
 }
@@ -507,6 +521,9 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 		return ERR_OK;
 	(void)!ready_notify("STOPPING=1", NULL); /* nobody is listening: nothing to do about it */
 	serving_end(g);
+	/* Before its masquerade: no packet of a client may leave with the address it has in the
+	 * tunnel.  The store last: until then nobody else takes the journal. */
+	device_close(g);
 	if (g->net)
 		rc = net_undo(g->net, e);
 	gateway_free(g);

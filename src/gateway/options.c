@@ -159,15 +159,25 @@ const struct opt_program gateway_program = {
 };
 
 /* "PRIMARY[,SECONDARY]"; one alone means that there is no other. */
-static void dns_split(struct options *o)
+static enum err_code dns_split(struct options *o, struct err *e)
 {
 	struct str rest = str_of(o->dns), first;
+	char shown[128];
 
 	if (!o->dns || !str_cut(&rest, ',', &first))
-		return;
+		return ERR_OK;
+	if (rest.n && memchr(rest.p, ',', rest.n)) {
+		text_escaped(shown, sizeof shown, str_of(o->dns));
+		return err_set(
+			e, ERR_INVALID,
+			"--dns \"%s\" has more than two addresses; at most two are kept, such "
+			"as 8.8.8.8,1.1.1.1",
+			shown);
+	}
 	o->given.v[SETTING_DNS_PRIMARY] = str_trim(first);
 	rest = str_trim(rest);
 	o->given.v[SETTING_DNS_SECONDARY] = rest.n ? rest : STR("none");
+	return ERR_OK;
 }
 
 static void number_given(struct options *o, enum setting which, char text[12], uint32_t n)
@@ -178,7 +188,7 @@ static void number_given(struct options *o, enum setting which, char text[12], u
 	o->given.v[which] = str_of(text);
 }
 
-static void given_fill(struct options *o)
+static enum err_code given_fill(struct options *o, struct err *e)
 {
 	o->given.v[SETTING_INTERFACE] = str_of(o->interface);
 	o->given.v[SETTING_NETWORK] = str_of(o->network);
@@ -186,7 +196,7 @@ static void given_fill(struct options *o)
 	o->given.v[SETTING_ENDPOINT] = str_of(o->endpoint);
 	number_given(o, SETTING_PORT, o->port_text, o->port);
 	number_given(o, SETTING_MTU, o->mtu_text, o->mtu);
-	dns_split(o);
+	return dns_split(o, e);
 }
 
 /* Values are checked here too, so that a wrong one is found before anything is touched. */
@@ -225,6 +235,6 @@ enum err_code options_parse(struct options *o, int argc, char **argv, struct err
 	}
 	log_set_level(level);
 	log_json(o->log_json);
-	given_fill(o);
-	return given_check(o, e);
+	rc = given_fill(o, e);
+	return rc ? rc : given_check(o, e);
 }

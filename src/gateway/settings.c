@@ -5,6 +5,8 @@
 #include "base/ifname.h"
 
 #define SHOWN_MAX 80
+#define EXAMPLE_V4 "10.8.0.0/24"
+#define EXAMPLE_V6 "fd00:70:68::/64"
 
 /* A foreign text as a message shows it. */
 static const char *shown_of(char out[SHOWN_MAX], struct str v)
@@ -48,7 +50,8 @@ static enum err_code mtu_parse(struct settings *s, struct str v, struct err *e)
 }
 
 /* A prefix without host bits; the message says what it would be without. */
-static enum err_code network_read(struct ip_prefix *out, struct str v, struct err *e)
+static enum err_code network_read(struct ip_prefix *out, struct str v, const char *example,
+				  struct err *e)
 {
 	char shown[SHOWN_MAX];
 	struct ip_prefix p, masked;
@@ -56,9 +59,8 @@ static enum err_code network_read(struct ip_prefix *out, struct str v, struct er
 
 	if (!memchr(v.p, '/', v.n) || !ip_prefix_parse(v, &p))
 		return err_set(e, ERR_INVALID,
-			       "network \"%s\" is not an address with a prefix length, such as "
-			       "10.8.0.0/24",
-			       shown_of(shown, v));
+			       "network \"%s\" is not an address with a prefix length, such as %s",
+			       shown_of(shown, v), example);
 	masked = p;
 	ip_prefix_mask(&masked);
 	if (!ip_eq(&masked.addr, &p.addr)) {
@@ -70,22 +72,56 @@ static enum err_code network_read(struct ip_prefix *out, struct str v, struct er
 	return ERR_OK;
 }
 
+/* Networks that no host routes to its clients, by the registries of RFC 6890. */
+static const struct {
+	const char *prefix, *what;
+} unfit[] = {
+	{ "0.0.0.0/8", "means \"this network\"" },
+	{ "127.0.0.0/8", "is loopback" },
+	{ "169.254.0.0/16", "is link-local" },
+	{ "224.0.0.0/4", "is multicast" },
+	{ "240.0.0.0/4", "is reserved" },
+	{ "::/8", "is reserved, with loopback and translated addresses in it" },
+	{ "fe80::/10", "is link-local" },
+	{ "ff00::/8", "is multicast" },
+};
+
+static enum err_code network_fit(const struct ip_prefix *p, const char *example, struct err *e)
+{
+	char text[PREFIX_TEXT_MAX];
+	struct ip_prefix bad;
+
+	ip_prefix_format(text, p);
+	for (size_t i = 0; i < ARRAY_LEN(unfit); i++) {
+		BUG_ON(!ip_prefix_parse(str_of(unfit[i].prefix), &bad));
+		if (ip_prefix_overlap(p, &bad))
+			return err_set(e, ERR_INVALID,
+				       "network %s cannot be used for clients: %s %s; a good one "
+				       "is %s",
+				       text, unfit[i].prefix, unfit[i].what, example);
+	}
+	return ERR_OK;
+}
+
 /* Network, server, a client and broadcast: /30 is the smallest.  Above /8 an address is hardly
  * private, and host numbers would not fit one IPv6 /64 with room. */
 static enum err_code network_parse(struct settings *s, struct str v, struct err *e)
 {
 	char shown[SHOWN_MAX];
 	struct ip_prefix p;
-	enum err_code rc = network_read(&p, v, e);
+	enum err_code rc = network_read(&p, v, EXAMPLE_V4, e);
 
 	if (rc)
 		return rc;
 	if (p.addr.family != IP_V4 || p.len < 8 || p.len > 30)
 		return err_set(e, ERR_INVALID,
-			       "network %s must be IPv4 with a prefix length from 8 to 30",
+			       "network %s must be IPv4 with a prefix length from 8 to 30, such "
+			       "as " EXAMPLE_V4,
 			       shown_of(shown, v));
-	s->network = p;
-	return ERR_OK;
+	rc = network_fit(&p, EXAMPLE_V4, e);
+	if (rc == ERR_OK)
+		s->network = p;
+	return rc;
 }
 
 /* A unique local prefix with a random 40-bit global ID and subnet 0 (RFC 4193, 3.1 and 3.2). */
@@ -97,7 +133,8 @@ static struct ip_prefix random_ula(void)
 	return (struct ip_prefix){ .addr = ip_v6(b), .len = 64 };
 }
 
-/* Clients have the same host number in both networks, so 24 bits of it must fit. */
+/* Clients have the same host number in both networks, so 24 bits of it must fit; a site has a /48
+ * (RFC 6177), and no more is ours to give. */
 static enum err_code network6_parse(struct settings *s, struct str v, struct err *e)
 {
 	char shown[SHOWN_MAX];
@@ -113,16 +150,18 @@ static enum err_code network6_parse(struct settings *s, struct str v, struct err
 		s->network6 = (struct ip_prefix){ 0 };
 		return ERR_OK;
 	}
-	rc = network_read(&p, v, e);
+	rc = network_read(&p, v, EXAMPLE_V6, e);
 	if (rc)
 		return rc;
-	if (p.addr.family != IP_V6 || p.len < 8 || p.len > 104)
+	if (p.addr.family != IP_V6 || p.len < 48 || p.len > 104)
 		return err_set(e, ERR_INVALID,
-			       "network6 %s must be IPv6 with a prefix length from 8 to 104, "
-			       "\"auto\" or \"none\"",
+			       "network6 %s must be IPv6 with a prefix length from 48 to 104, such "
+			       "as " EXAMPLE_V6 ", or \"auto\" or \"none\"",
 			       shown_of(shown, v));
-	s->network6 = p;
-	return ERR_OK;
+	rc = network_fit(&p, EXAMPLE_V6, e);
+	if (rc == ERR_OK)
+		s->network6 = p;
+	return rc;
 }
 
 static bool host_ok(struct str v)
@@ -342,14 +381,22 @@ static enum err_code stored_load(struct settings *s, struct store *store, enum s
 	return ERR_OK;
 }
 
+/* Writes what is not there already. */
 static enum err_code text_store(const struct settings *s, struct store *store, enum setting i,
 				struct err *e)
 {
 	AUTO(buf_done) struct buf text = { .limit = STORE_VALUE_MAX };
+	AUTO(buf_done) struct buf stored = { .limit = STORE_VALUE_MAX };
+	enum err_code rc;
 
 	settings_format(s, i, &text);
 	if (!buf_ok(&text))
 		return err_set(e, ERR_NOMEM, "setting %s: out of memory", rows[i].name);
+	rc = store_setting(store, rows[i].name, &stored, e);
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	if (rc == ERR_OK && str_eq(buf_view(&stored), buf_view(&text)))
+		return ERR_OK;
 	return store_set_setting(store, rows[i].name, buf_view(&text), e);
 }
 
@@ -403,19 +450,16 @@ static enum err_code one_load(struct settings *s, struct store *store, enum sett
 	rc = given_apply(s, i, given, &changed, e);
 	if (rc)
 		return rc;
-	if (changed && !is_new && (i == SETTING_NETWORK || i == SETTING_NETWORK6)) {
-		rc = network_free(store, i, &old, e);
-		if (rc)
-			return rc;
-	}
-	return is_new || changed ? text_store(s, store, i, e) : ERR_OK;
+	if (changed && !is_new && (i == SETTING_NETWORK || i == SETTING_NETWORK6))
+		return network_free(store, i, &old, e);
+	return ERR_OK;
 }
 
 enum err_code settings_load(struct settings *out, struct store *s,
 			    const struct settings_given *given, struct err *e)
 {
 	struct settings loaded = { 0 };
-	enum err_code rc = store_begin(s, e);
+	enum err_code rc = ERR_OK;
 
 	for (int i = 0; rc == ERR_OK && i < SETTINGS; i++)
 		rc = one_load(&loaded, s, (enum setting)i, given->v[i], e);
@@ -424,13 +468,21 @@ enum err_code settings_load(struct settings *out, struct store *s,
 			     "mtu %u is below the 1280 bytes that IPv6 needs; raise it or turn "
 			     "IPv6 off with --network6 none",
 			     loaded.mtu);
-	if (rc) {
-		store_rollback(s);
-		return rc;
-	}
-	rc = store_commit(s, e);
 	if (rc == ERR_OK)
 		*out = loaded;
+	return rc;
+}
+
+enum err_code settings_store(const struct settings *s, struct store *store, struct err *e)
+{
+	enum err_code rc = store_begin(store, e);
+
+	for (int i = 0; rc == ERR_OK && i < SETTINGS; i++)
+		rc = text_store(s, store, (enum setting)i, e);
+	if (rc == ERR_OK)
+		rc = store_commit(store, e);
+	if (rc)
+		store_rollback(store);
 	return rc;
 }
 

@@ -1,7 +1,8 @@
 /* settings.h - what a gateway is set to: kept in the store, changed by options at start.
  *
  * The first start stores the options and defaults; later starts use what is stored, and an option
- * that is given replaces its setting.  The networks may not change while clients have addresses
+ * that is given replaces its setting.  They are stored when the start has succeeded, so that one
+ * that fails changes nothing for the next.  The networks may not change while clients have addresses
  * in them.
  */
 #ifndef QANAT_GATEWAY_SETTINGS_H
@@ -41,9 +42,13 @@ struct settings_given {
 	struct str v[SETTINGS];
 };
 
-/* Loads, checks and stores in one transaction.  ERR_INVALID names the option. */
+/* What is stored, or the defaults, with what is given in its place; checked, and not stored yet.
+ * ERR_INVALID names the option. */
 MUST_CHECK enum err_code settings_load(struct settings *out, struct store *s,
 				       const struct settings_given *given, struct err *e);
+/* Stores all of them in one transaction. */
+MUST_CHECK enum err_code settings_store(const struct settings *s, struct store *store,
+					struct err *e);
 /* Changes one setting in the store, then in `s`. */
 MUST_CHECK enum err_code settings_change(struct settings *s, struct store *store,
 					 enum setting which, struct str text, struct err *e);

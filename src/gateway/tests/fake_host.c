@@ -115,7 +115,8 @@ static bool core_open(struct fake_host *h, const struct settings_given *given)
 					   apply, firewall_active, default_source, wall_ns };
 	public_key_of(&h->core.server_key, &k);
 	if (store_open(&h->core.store, h->dir, &e) ||
-	    settings_load(&h->core.settings, h->core.store, given, &e)) {
+	    settings_load(&h->core.settings, h->core.store, given, &e) ||
+	    settings_store(&h->core.settings, h->core.store, &e)) {
 		(void)fprintf(stderr, "%s\n", e.msg);
 		return false;
 	}

@@ -22,7 +22,11 @@ static void parses_and_formats(void **state)
 		const char *why;
 	} rows[] = {
 		{ SETTING_INTERFACE, "wg_main", "wg_main", "the default" },
-		{ SETTING_INTERFACE, "a=b+c.d-e", "a=b+c.d-e", "all that is allowed" },
+		{ SETTING_INTERFACE, "a_b.c-d9", "a_b.c-d9", "all that is allowed" },
+		{ SETTING_INTERFACE, "a=b", NULL,
+		  "the file of a UAPI socket and more have the name" },
+		{ SETTING_INTERFACE, "all", NULL, "all interfaces, in /proc/sys" },
+		{ SETTING_INTERFACE, "default", NULL, "future ones, in /proc/sys" },
 		{ SETTING_INTERFACE, "", NULL, "empty" },
 		{ SETTING_INTERFACE, "sixteen_chars_xx", NULL, "longer than the kernel takes" },
 		{ SETTING_INTERFACE, "-x", NULL, "looks like an option" },
@@ -40,13 +44,30 @@ static void parses_and_formats(void **state)
 		{ SETTING_NETWORK, "10.0.0.0/7", NULL, "larger" },
 		{ SETTING_NETWORK, "10.8.0.0/30", "10.8.0.0/30", "one client" },
 		{ SETTING_NETWORK, "10.8.0.0/31", NULL, "no client" },
+		{ SETTING_NETWORK, "100.64.0.0/10", "100.64.0.0/10", "shared, and usable" },
+		{ SETTING_NETWORK, "0.0.0.0/8", NULL, "this network" },
+		{ SETTING_NETWORK, "127.1.0.0/16", NULL, "loopback" },
+		{ SETTING_NETWORK, "169.254.8.0/24", NULL, "link-local" },
+		{ SETTING_NETWORK, "169.0.0.0/8", NULL, "has link-local in it" },
+		{ SETTING_NETWORK, "224.0.0.0/24", NULL, "multicast" },
+		{ SETTING_NETWORK, "239.8.0.0/24", NULL, "multicast, to its end" },
+		{ SETTING_NETWORK, "240.0.0.0/24", NULL, "reserved" },
+		{ SETTING_NETWORK, "255.255.255.0/24", NULL, "with broadcast" },
 		{ SETTING_NETWORK, "10.8.0.1/24", NULL, "host bits" },
 		{ SETTING_NETWORK, "10.8.0.0", NULL, "no length" },
 		{ SETTING_NETWORK, "fd00::/64", NULL, "the other family" },
 		{ SETTING_NETWORK, "10.8.0.0/24\n", NULL, "a newline" },
 		{ SETTING_NETWORK6, "none", "none", "off" },
 		{ SETTING_NETWORK6, "fd00:8::/64", "fd00:8::/64", "given" },
+		{ SETTING_NETWORK6, "fd00:8::/48", "fd00:8::/48", "a whole site" },
+		{ SETTING_NETWORK6, "fd00::/47", NULL, "more than a site" },
+		{ SETTING_NETWORK6, "2001:db8:8::/104", "2001:db8:8::/104", "the smallest" },
 		{ SETTING_NETWORK6, "fd00:8::/105", NULL, "too small for the IPv4 hosts" },
+		{ SETTING_NETWORK6, "::/64", NULL, "unspecified and loopback are in it" },
+		{ SETTING_NETWORK6, "64:ff9b::/96", NULL, "translated addresses" },
+		{ SETTING_NETWORK6, "fe80::/64", NULL, "link-local" },
+		{ SETTING_NETWORK6, "febf:1::/64", NULL, "link-local, to its end" },
+		{ SETTING_NETWORK6, "ff02::/64", NULL, "multicast" },
 		{ SETTING_NETWORK6, "10.8.0.0/24", NULL, "the other family" },
 		{ SETTING_ENDPOINT, "auto", "auto", "the default" },
 		{ SETTING_ENDPOINT, "vpn.example.com", "vpn.example.com", "a name" },
@@ -123,6 +144,32 @@ static void hosts_of_a_network(void **state)
 	assert_int_equal(settings_last_client(&s.network), 6); /* .14; .15 is broadcast */
 }
 
+static void refused_networks_are_named(void **state)
+{
+	static const struct {
+		enum setting which;
+		const char *in, *example;
+	} rows[] = {
+		{ SETTING_NETWORK, "127.0.0.0/24", "10.8.0.0/24" },
+		{ SETTING_NETWORK, "10.8.0.0/31", "10.8.0.0/24" },
+		{ SETTING_NETWORK, "10.8.0.0", "10.8.0.0/24" },
+		{ SETTING_NETWORK6, "fe80::/64", "fd00:70:68::/64" },
+		{ SETTING_NETWORK6, "fd00::/8", "fd00:70:68::/64" },
+		{ SETTING_NETWORK6, "x", "fd00:70:68::/64" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct settings s = { 0 };
+		struct err e = { 0 };
+
+		assert_int_equal(settings_parse(&s, rows[i].which, str_of(rows[i].in), &e),
+				 ERR_INVALID);
+		if (!strstr(e.msg, rows[i].in) || !strstr(e.msg, rows[i].example))
+			fail_msg("%s", e.msg);
+	}
+}
+
 /* ---- stored ---- */
 
 static void first_start_stores_later_ones_keep(void **state)
@@ -142,10 +189,16 @@ static void first_start_stores_later_ones_keep(void **state)
 	assert_true(ip_eq(&h.core.settings.network6.addr, &ula.addr));
 	assert_int_equal(h.core.settings.port, 51820);
 
-	/* Without clients a network may change; other settings always. */
+	/* Without clients a network may change; other settings always.  Not before they are
+	 * stored: a start that fails in between leaves nothing. */
 	given.v[SETTING_NETWORK] = STR("10.10.0.0/24");
 	given.v[SETTING_PORT] = STR("4000");
 	assert_int_equal(settings_load(&h.core.settings, h.core.store, &given, &e), ERR_OK);
+	assert_int_equal(h.core.settings.port, 4000);
+	assert_true(fake_host_reopen(&h));
+	assert_int_equal(h.core.settings.port, 51820);
+	assert_int_equal(settings_load(&h.core.settings, h.core.store, &given, &e), ERR_OK);
+	assert_int_equal(settings_store(&h.core.settings, h.core.store, &e), ERR_OK);
 	assert_true(fake_host_reopen(&h));
 	assert_int_equal(h.core.settings.network.addr.b[1], 10);
 	assert_int_equal(h.core.settings.port, 4000);
@@ -241,9 +294,19 @@ static void options_reach_the_settings(void **state)
 static void wrong_options_are_refused(void **state)
 {
 	static const char *const rows[] = {
-		"--network=10.8.0.1/24", "--port=0",	     "--dns=8.8.8.8,x", "--mtu=1",
-		"--interface=a/b",	 "--endpoint=a b",   "--nonsense",	"word",
-		"--workers=65",		 "--log-level=loud",
+		"--network=10.8.0.1/24",
+		"--port=0",
+		"--dns=8.8.8.8,x",
+		"--mtu=1",
+		"--interface=a/b",
+		"--endpoint=a b",
+		"--nonsense",
+		"word",
+		"--workers=65",
+		"--log-level=loud",
+		"--dns=8.8.8.8,1.1.1.1,9.9.9.9",
+		"--network=127.0.0.0/8",
+		"--network6=fe80::/64",
 	};
 	static struct options o;
 
@@ -338,6 +401,7 @@ int main(void)
 		cmocka_unit_test(parses_and_formats),
 		cmocka_unit_test(makes_a_random_local_network),
 		cmocka_unit_test(hosts_of_a_network),
+		cmocka_unit_test(refused_networks_are_named),
 		cmocka_unit_test(first_start_stores_later_ones_keep),
 		cmocka_unit_test(clients_hold_their_network),
 		cmocka_unit_test(damaged_settings_are_named),
