@@ -17,6 +17,7 @@
 #define READ_CHUNK 16384
 #define THROW_MAX (1u << 20)
 #define THROW_S 5
+#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 #define ANSWER_MAX (64u << 20) /* server_status of 100,000 clients has about 40 MB */
 
 struct connection {
@@ -37,6 +38,7 @@ struct control_server {
 	struct loop *loop;
 	struct control_handler handler;
 	struct loop_fd listener;
+	struct loop_timer pause; /* of the listener */
 	struct list connections;
 	size_t count;
 	char path[PATH_MAX];
@@ -256,12 +258,24 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
 	int fd = unix_accept(w->fd);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return;
+		/* Out of descriptors or memory: who waits in the queue would wake us again at
+		 * once, and again. */
+		loop_fd_change(w, 0);
+		loop_timer_set(s->loop, &s->pause, loop_now(s->loop) + ACCEPT_PAUSE_NS);
 		return;
+	}
 	if (s->count >= CONTROL_CONNECTIONS_MAX)
 		refuse_connection(s, fd);
 	else if (!connection_new(s, fd))
 		fd_close(fd);
+}
+
+static void pause_fire(struct loop_timer *t)
+{
+	loop_fd_change(&CONTAINER_OF(t, struct control_server, pause)->listener, LOOP_READ);
 }
 
 /* The directory lets everybody through, the socket only its owner. */
@@ -297,6 +311,7 @@ enum err_code control_server_open(struct control_server **out, struct loop *l, c
 	s->loop = l;
 	s->handler = *h;
 	s->listener = (struct loop_fd){ .fd = -1, .events = LOOP_READ, .ready = listener_ready };
+	s->pause.fire = pause_fire;
 	list_init(&s->connections);
 	if (!str_copy(s->path, sizeof s->path, str_of(path)))
 		rc = err_set(e, ERR_RANGE, "the path of the control socket is too long");
@@ -332,6 +347,7 @@ void control_server_close(struct control_server *s)
 
 	if (!s)
 		return;
+	loop_timer_cancel(&s->pause);
 	if (s->listener.fd >= 0) {
 		loop_fd_remove(&s->listener);
 		fd_close(s->listener.fd);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "api/control.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "gateway/control_server.h"
 #include "io/unix_socket.h"
@@ -217,14 +219,52 @@ static void tells_one_too_many(void **state)
 	close(extra);
 }
 
+static int64_t cpu_ns(void)
+{
+	struct timespec t = { 0 };
+	clockid_t clock;
+
+	assert_int_equal(pthread_getcpuclockid(thread, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &t), 0);
+	return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+/* The kernel says again and again that somebody waits; asking it without an end would take a whole
+ * processor. */
+static void waits_for_descriptors(void **state)
+{
+	const struct timespec while_waiting = { .tv_nsec = 500 * NS_PER_MS };
+	struct rlimit usual, few;
+	int64_t used;
+	int fd = dup(0);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	few = usual;
+	few.rlim_cur = (rlim_t)fd + 1; /* one is left, and our end takes it */
+	close(fd);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	fd = connected();
+	say(fd, "late\n");
+	used = cpu_ns();
+	assert_int_equal(nanosleep(&while_waiting, NULL), 0);
+	used = cpu_ns() - used;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+	assert_true(used < 100 * NS_PER_MS); /* a few ms for the tries */
+	assert_true(hears(fd, "late\n"));
+	close(fd);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, start, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(is_for_its_owner),	T(answers_lines_in_order),
-		T(drops_and_goes_on),	T(sends_more_than_a_socket_takes),
-		T(refuses_a_long_line), T(tells_one_too_many),
+		T(is_for_its_owner),	  T(answers_lines_in_order),
+		T(drops_and_goes_on),	  T(sends_more_than_a_socket_takes),
+		T(refuses_a_long_line),	  T(tells_one_too_many),
+		T(waits_for_descriptors),
 	};
 
 	log_set_level(LOG_SILENT);
