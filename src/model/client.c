@@ -43,22 +43,20 @@ static bool set_text(json_t *root, const char *key, const char *text)
 	return json_object_set_new(root, key, json_string(text)) == 0;
 }
 
-static bool set_secrets(json_t *root, const struct client *c)
+static bool set_key(json_t *root, const char *key, const uint8_t b[KEY_LEN])
 {
 	char text[KEY_TEXT_MAX];
 	bool ok;
 
-	base64_encode(text, c->private_key.b, KEY_LEN);
-	ok = set_text(root, "private_key", text);
-	base64_encode(text, c->psk.b, KEY_LEN);
-	ok = set_text(root, "preshared_key", text) && ok;
+	base64_encode(text, b, KEY_LEN);
+	ok = set_text(root, key, text);
 	wipe(text, sizeof text);
 	return ok;
 }
 
-static bool set_fields(json_t *root, const struct client *c)
+static bool set_addresses(json_t *root, const struct client *c)
 {
-	char text[MAX(MAX(IP_TEXT_MAX, CLOCK_ISO_MAX), KEY_TEXT_MAX)];
+	char text[IP_TEXT_MAX];
 	bool ok = set_text(root, "name", c->name);
 
 	ip_format(text, &c->ip);
@@ -67,11 +65,28 @@ static bool set_fields(json_t *root, const struct client *c)
 		ip_format(text, &c->ip6);
 		ok = set_text(root, "ipv6", text) && ok;
 	}
-	public_key_text(text, &c->public_key);
-	ok = set_text(root, "public_key", text) && ok;
-	clock_iso_plain(text, c->created_ns);
-	ok = set_text(root, "created", text) && ok;
-	return json_object_set_new(root, "enabled", json_boolean(c->enabled)) == 0 && ok;
+	return ok;
+}
+
+static bool set_state(json_t *root, const struct client *c)
+{
+	char created[CLOCK_ISO_MAX];
+
+	clock_iso_plain(created, c->created_ns);
+	return set_text(root, "created", created) &&
+	       json_object_set_new(root, "enabled", json_boolean(c->enabled)) == 0;
+}
+
+/* The order of the reference: add_client's client without secrets, export_client's with them. */
+static bool set_fields(json_t *root, const struct client *c, bool secrets)
+{
+	if (!set_addresses(root, c))
+		return false;
+	if (!secrets)
+		return set_key(root, "public_key", c->public_key.b) && set_state(root, c);
+	return set_state(root, c) && set_key(root, "private_key", c->private_key.b) &&
+	       set_key(root, "public_key", c->public_key.b) &&
+	       set_key(root, "preshared_key", c->psk.b);
 }
 
 json_t *client_json(const struct client *c, bool secrets)
@@ -80,7 +95,7 @@ json_t *client_json(const struct client *c, bool secrets)
 
 	if (!root)
 		return NULL;
-	if (!set_fields(root, c) || (secrets && !set_secrets(root, c))) {
+	if (!set_fields(root, c, secrets)) {
 		json_decref(root);
 		return NULL;
 	}

@@ -30,7 +30,8 @@ struct client {
 
 /* ^[a-zA-Z0-9_-]{1,50}$ and not a reserved word (server, admin, root, system, ghost, multihop). */
 MUST_CHECK enum err_code client_name_check(struct str name, struct err *e);
-/* {name, ip, ipv6?, public_key, created, enabled}; `secrets` adds private_key, preshared_key.
+/* {name, ip, ipv6?, public_key, created, enabled}, or with `secrets`
+ * {name, ip, ipv6?, created, enabled, private_key, public_key, preshared_key}.
  * New reference; NULL without memory. */
 json_t *client_json(const struct client *c, bool secrets);
 /* Wipes the secrets. */

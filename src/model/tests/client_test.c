@@ -101,9 +101,9 @@ static void writes_json(void **state)
 	assert_true(ip_parse(STR("fd00::2"), &c.ip6));
 	c.enabled = false;
 	json_is(&c, true,
-		"{\"name\":\"laptop\",\"ip\":\"10.8.0.2\",\"ipv6\":\"fd00::2\",\"public_key\":"
-		"\"" PUBLIC "\",\"created\":\"2026-11-21T10:47:27\",\"enabled\":false,\"private_"
-		"key\":\"" PRIVATE "\",\"preshared_key\":\"" SHARED "\"}");
+		"{\"name\":\"laptop\",\"ip\":\"10.8.0.2\",\"ipv6\":\"fd00::2\",\"created\":"
+		"\"2026-11-21T10:47:27\",\"enabled\":false,\"private_key\":\"" PRIVATE
+		"\",\"public_key\":\"" PUBLIC "\",\"preshared_key\":\"" SHARED "\"}");
 	client_done(&c);
 }
 
