@@ -190,6 +190,16 @@ enum api_code core_get_tweak_settings(struct core *c, json_t *params, json_t **d
 		     : core_code_of(err_set(e, ERR_NOMEM, "get_tweak_settings: out of memory"));
 }
 
+static void value_refuse(const json_t *value, struct err *e)
+{
+	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	char shown[80];
+
+	text_escaped(shown, sizeof shown, str_of(text ? text : "that"));
+	(void)err_set(e, ERR_INVALID, "value %s: %s must be true or false", shown, TWEAK);
+	free(text);
+}
+
 enum api_code core_update_tweak_setting(struct core *c, json_t *params, json_t **data,
 					struct err *e)
 {
@@ -207,7 +217,7 @@ enum api_code core_update_tweak_setting(struct core *c, json_t *params, json_t *
 		return API_VALIDATION_ERROR;
 	}
 	if (!json_is_boolean(value)) {
-		(void)err_set(e, ERR_INVALID, "the value of %s must be true or false", TWEAK);
+		value_refuse(value, e);
 		return API_VALIDATION_ERROR;
 	}
 	(void)snprintf(message, sizeof message, "Setting '%s' updated successfully", TWEAK);
