@@ -6,7 +6,7 @@
 #
 # The build happens outside the namespaces (a fresh machine may still have to install packages), the run inside.
 . "$(dirname "$0")/lib.sh"
-need git wg script nsenter wireguard-go ps pgrep
+need git wg script nsenter wireguard-go ps pgrep meson setpriv
 ns_add G && ns_add I && link_add G up0 I eth0 || exit 1
 addr_add G up0 198.51.100.1/24
 addr_add I eth0 198.51.100.2/24
@@ -19,6 +19,18 @@ check "the programs stand beside each other" test -x "$clone/build/src/qanat" -a
 begin=$(date +%s%N)
 check "quickstart --build-only again" "$clone/quickstart" --build-only
 echo "# a build with nothing to do: $((($(date +%s%N) - begin) / 1000000)) ms"
+
+# ---- a build/ that is somebody's own ----
+# The commands are those of before again, so that nothing is compiled a second time.
+check "a build for debugging" meson configure "$clone/build" --buildtype=debug -Db_sanitize=address
+check "quickstart makes it a release again" "$clone/quickstart" --build-only
+tr '{' '\n' <"$clone/build/meson-info/intro-buildoptions.json" >"$work/options"
+check "it is one" grep -q '"buildtype", "value": "release"' "$work/options"
+check "without sanitizers" grep -q '"b_sanitize", "value": "none"' "$work/options"
+chmod 755 "$work" "$clone" "$clone/build"
+said=$(setpriv --reuid 65534 --regid 65534 --clear-groups "$clone/quickstart" --build-only 2>&1)
+check_has "a build/ of another user is named" "$said" "^quickstart: $clone/build belongs to root and cannot be written"
+check_eq "in one line, too" 1 "$(wc -l <<<"$said")"
 
 dev=qs$id
 run() { # LOG: in the foreground of a terminal, as a person would; the pid is in $spawned
