@@ -70,7 +70,8 @@ check_eq "and made no second one" 1 "$(qanat --socket "$work/s.sock" --json core
 check "Ctrl-C ends it again" interrupt
 
 # ---- a crash, and Ctrl-C before the gateway has started again ----
-run third.log
+# Without a terminal: script(1) stops itself with what it runs.
+ns_spawn G third.log "$clone/quickstart" --state "$state" --socket "$work/s.sock" --interface "$dev"
 check "for a crash it becomes ready" wait_for 60 grep -q 'ready in [0-9]' "$work/third.log"
 check "and has a socket, a journal and a table" test -S "$work/s.sock" -a -S "/var/run/wireguard/$dev.sock" -a -s "$state/net.journal" -a -n "$(ns G nft list table inet "qanat_$dev")"
 # A pause would be over too soon: it is told to stop first, and sees the crash and the stop together.
