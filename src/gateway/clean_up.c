@@ -44,13 +44,16 @@ static enum err_code control_socket_remove(const char *path, struct err *e)
 	return rc;
 }
 
-static enum err_code uapi_socket_remove(struct store *s, struct err *e)
+/* Named by the option, or as stored: a first run that crashed has not stored it. */
+static enum err_code uapi_socket_remove(const struct options *o, struct store *s, struct err *e)
 {
-	const struct settings_given none = { 0 };
+	struct settings_given given = { 0 };
 	struct settings settings;
-	enum err_code rc = settings_load(&settings, s, &none, e);
+	enum err_code rc;
 	int fd = -1;
 
+	given.v[SETTING_INTERFACE] = o->given.v[SETTING_INTERFACE];
+	rc = settings_load(&settings, s, &given, e);
 	if (rc)
 		return rc;
 	rc = uapi_listen(&fd, settings.ifname, e);
@@ -76,7 +79,7 @@ enum err_code gateway_clean_up(const struct options *o, struct err *e)
 	if (rc == ERR_IN_USE)
 		return rc;
 	if (rc == ERR_OK)
-		rc = uapi_socket_remove(s, e);
+		rc = uapi_socket_remove(o, s, e);
 	next = control_socket_remove(o->socket, rc ? NULL : e);
 	rc = rc ? rc : next;
 	next = gateway_undo(o->state_dir, rc ? NULL : e);
