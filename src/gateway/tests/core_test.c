@@ -261,7 +261,13 @@ static void refuses(void **state)
 		  "VALIDATION_ERROR", "restart_service_after_client_creation" },
 		{ "{\"module\":\"core\",\"action\":\"update_tweak_setting\",\"params\":{"
 		  "\"setting_name\":\"restart_service_after_client_creation\",\"value\":1}}",
-		  "VALIDATION_ERROR", "true or false" },
+		  "VALIDATION_ERROR",
+		  "value 1: restart_service_after_client_creation must be true or "
+		  "false" },
+		{ "{\"module\":\"core\",\"action\":\"update_tweak_setting\",\"params\":{"
+		  "\"setting_name\":\"restart_service_after_client_creation\",\"value\":"
+		  "\"ye\\ns\"}}",
+		  "VALIDATION_ERROR", "value \"ye" },
 	};
 	char name[10001];
 
