@@ -315,6 +315,55 @@ refused "a corrupt page" "$state/gateway\.db" "${gw[@]}"
 head -c 1000 "$work/whole/gateway.db" >"$state/gateway.db"
 refused "half a database" "$state/gateway\.db" "${gw[@]}"
 
+# ---- a start that fails leaves none of its options behind ----
+
+settings() { q server_status | jq -r '.data | "\(.interface.interface) \(.configuration.port) \(.configuration.network)"'; }
+hold_port() { # PORT; `holder` is the pid
+	rm -f "$work/holder.log"
+	ns_spawn G holder.log python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", int(sys.argv[1]))); print(flush=True); time.sleep(600)' "$1"
+	holder=$spawned
+	wait_for 10 test -s "$work/holder.log"
+}
+forget
+check "somebody holds port 9999" hold_port 9999
+refused "a first start with a port in use" 'option --port: UDP port 9999 is in use' "${gw[@]}" --port 9999 --mtu 1300
+refused "a first start with a network in use" '192\.0\.2\.0/24 overlaps .* up0; choose another with --network' "${gw[@]}" \
+	--network 192.0.2.0/24 --port 9998
+check "starts with the defaults after that" gateway_start
+check_eq "which are all there is" "$if_g 51820 10.8.0.0/24" "$(settings)"
+stop "$gateway"
+check "another network is kept" gateway_start --network 10.9.0.0/24
+stop "$gateway"
+refused "a port in use" 'option --port: UDP port 9999 is in use' "${gw[@]}" --port 9999
+stop "$holder"
+refused "a network in use" '192\.0\.2\.0/24 overlaps' "${gw[@]}" --network 192.0.2.0/24 --port 9998
+refused "an interface in use" 'option --interface: interface up0 ' nsenter --net="/run/netns/q${id}G" "$QANAT_BIN/qanat-gateway" \
+	--state "$state" --socket "$sock" --interface up0 --port 9998
+refused "an interface name that is none" 'interface name "all"' 2 nsenter --net="/run/netns/q${id}G" "$QANAT_BIN/qanat-gateway" \
+	--state "$state" --socket "$sock" --interface all
+for n in 127.0.0.0/24 169.254.0.0/16 224.0.0.0/24; do
+	refused "the network $n" "network $n cannot be used for clients: .* a good one is 10\.8\.0\.0/24" 2 "${gw[@]}" --network $n
+done
+refused "the network fe80::/64" 'network fe80::/64 cannot be used .* a good one is fd' 2 "${gw[@]}" --network6 fe80::/64
+refused "three DNS servers" 'at most two' 2 "${gw[@]}" --dns 9.9.9.9,8.8.8.8,1.1.1.1
+spawn uapi.log python3 -c 'import os, socket, sys, time
+os.makedirs("/var/run/wireguard", exist_ok=True)
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); time.sleep(600)' "/var/run/wireguard/$if_g.sock"
+holder=$spawned
+check "somebody holds the UAPI socket" wait_for 10 test -s "$work/uapi.log"
+timeout 20 "${gw[@]}" --port 9998 >"$work/refused.log" 2>&1
+check_eq "a UAPI socket in use: exit status" 1 $?
+check_has "a UAPI socket in use: says why" "$(cat "$work/refused.log")" "option --interface: .*$if_g.sock is in use"
+stop "$holder"
+rm -f "/var/run/wireguard/$if_g.sock"
+ns_spawn G gateway.log "$QANAT_BIN/qanat-gateway" --state "$state" --socket "$sock" # no option at all
+gateway=$spawned
+check "starts with what was kept" wait_for 20 q server_status
+check_eq "none of the refused is there" "$if_g 51820 10.9.0.0/24" "$(settings)"
+stop "$gateway"
+host_clean "nothing is left of all that"
+
 # ---- no room ----
 
 forget
