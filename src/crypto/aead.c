@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/bytes.h"
+#include "crypto/aead_engine.h"
 #include "crypto/ossl.h"
 
 static const uint8_t zero_key[KEY_LEN];
@@ -55,38 +56,142 @@ static bool open_text(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t *in, size
 	return EVP_DecryptFinal_ex(ctx, unused, &n) > 0;
 }
 
-void aead_seal_batch(struct aead_job *jobs, size_t n)
+static void seal_one(struct aead_job *j)
 {
 	struct ossl_thread *t = ossl_thread();
+	bool rekey = t->seal_id != j->key->id;
 	uint8_t nonce[NONCE_LEN];
 
-	for (struct aead_job *j = jobs; j < jobs + n; j++) {
-		bool rekey = t->seal_id != j->key->id;
+	nonce_write(nonce, j->counter);
+	OSSL_MUST(EVP_EncryptInit_ex2(t->seal, NULL, rekey ? j->key->b : NULL, nonce, NULL));
+	t->seal_id = j->key->id;
+	seal_text(t->seal, j->text, j->text, j->len, NULL, 0);
+}
 
-		BUG_ON(j->key->id == 0);
-		nonce_write(nonce, j->counter);
-		OSSL_MUST(
-			EVP_EncryptInit_ex2(t->seal, NULL, rekey ? j->key->b : NULL, nonce, NULL));
-		t->seal_id = j->key->id;
-		seal_text(t->seal, j->text, j->text, j->len, NULL, 0);
+static void open_one(struct aead_job *j)
+{
+	struct ossl_thread *t = ossl_thread();
+	bool rekey = t->open_id != j->key->id;
+	uint8_t nonce[NONCE_LEN];
+
+	nonce_write(nonce, j->counter);
+	OSSL_MUST(EVP_DecryptInit_ex2(t->open, NULL, rekey ? j->key->b : NULL, nonce, NULL));
+	t->open_id = j->key->id;
+	j->ok = open_text(t->open, j->text, j->text, j->len, NULL, 0);
+}
+
+/* ---- batches ---- */
+
+/* One way of working: a packet alone, and a group of up to AEAD_LANES. */
+struct direction {
+	void (*one)(struct aead_job *job);
+	void (*group)(struct aead_job *const *jobs, size_t n);
+};
+
+static const struct direction sealing = { seal_one, aead_avx2_seal };
+static const struct direction opening = { open_one, aead_avx2_open };
+
+#define ENGINE_UNKNOWN (-1)
+static _Atomic int engine = ENGINE_UNKNOWN; /* a cache of what the processor can do */
+
+enum aead_engine aead_used(void)
+{
+	int e = atomic_load_explicit(&engine, memory_order_relaxed);
+
+	if (LIKELY(e != ENGINE_UNKNOWN))
+		return (enum aead_engine)e;
+	e = aead_avx2_usable() ? AEAD_AVX2 : AEAD_OPENSSL;
+	atomic_store_explicit(&engine, e, memory_order_relaxed);
+	return (enum aead_engine)e;
+}
+
+bool aead_use(enum aead_engine e)
+{
+	if (e != AEAD_OPENSSL && !aead_avx2_usable())
+		return false;
+	atomic_store_explicit(&engine, (int)e, memory_order_relaxed);
+	return true;
+}
+
+/* Nanoseconds that decide what is worth a group: measured by tests/bench/aead, and only their
+ * ratio matters.  A group's time follows its longest packet, however many lanes are filled. */
+static size_t group_cost(size_t longest)
+{
+	return 400 + longest * 7 / 2;
+}
+
+static size_t single_cost(size_t len)
+{
+	return 280 + len * 2 / 3;
+}
+
+/* Sorted from long to short, so that neighbours are alike.  Lengths are seen on the wire, so
+ * their order is no secret; equal ones, the common case, cost a comparison each. */
+static void sort_by_length(struct aead_job **order, struct aead_job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t at = i;
+
+		for (; at > 0 && order[at - 1]->len < jobs[i].len; at--)
+			order[at] = order[at - 1];
+		order[at] = &jobs[i];
 	}
+}
+
+/* How many of the `n` sorted jobs are to go together: 1 to AEAD_LANES, 0 where the first is better
+ * alone. */
+static size_t group_size(struct aead_job *const *order, size_t n, enum aead_engine e)
+{
+	size_t lanes = MIN(n, (size_t)AEAD_LANES), singles = 0;
+
+	if (e == AEAD_AVX2_ALWAYS)
+		return lanes;
+	for (size_t i = 0; i < lanes; i++)
+		singles += single_cost(order[i]->len);
+	return group_cost(order[0]->len) < singles ? lanes : 0;
+}
+
+#define SORT_MAX 64 /* jobs looked at together: the sort is quadratic when lengths are random */
+
+static void batch_part(const struct direction *d, struct aead_job *jobs, size_t n,
+		       enum aead_engine e)
+{
+	struct aead_job *order[SORT_MAX];
+	size_t lanes;
+
+	sort_by_length(order, jobs, n);
+	for (size_t i = 0; i < n; i += lanes ? lanes : 1) {
+		lanes = group_size(order + i, n - i, e);
+		if (lanes)
+			d->group(order + i, lanes);
+		else
+			d->one(order[i]);
+	}
+}
+
+static void batch(const struct direction *d, struct aead_job *jobs, size_t n)
+{
+	enum aead_engine e = aead_used();
+
+	for (size_t i = 0; i < n; i++)
+		BUG_ON(jobs[i].key->id == 0);
+	if (e == AEAD_OPENSSL || (n == 1 && e == AEAD_AVX2)) {
+		for (size_t i = 0; i < n; i++)
+			d->one(&jobs[i]);
+		return;
+	}
+	for (size_t i = 0; i < n; i += SORT_MAX)
+		batch_part(d, jobs + i, MIN(n - i, (size_t)SORT_MAX), e);
+}
+
+void aead_seal_batch(struct aead_job *jobs, size_t n)
+{
+	batch(&sealing, jobs, n);
 }
 
 void aead_open_batch(struct aead_job *jobs, size_t n)
 {
-	struct ossl_thread *t = ossl_thread();
-	uint8_t nonce[NONCE_LEN];
-
-	for (struct aead_job *j = jobs; j < jobs + n; j++) {
-		bool rekey = t->open_id != j->key->id;
-
-		BUG_ON(j->key->id == 0);
-		nonce_write(nonce, j->counter);
-		OSSL_MUST(
-			EVP_DecryptInit_ex2(t->open, NULL, rekey ? j->key->b : NULL, nonce, NULL));
-		t->open_id = j->key->id;
-		j->ok = open_text(t->open, j->text, j->text, j->len, NULL, 0);
-	}
+	batch(&opening, jobs, n);
 }
 
 void aead_forget(void)
