@@ -24,7 +24,8 @@
 struct group {
 	__m256i state[16]; /* what ChaCha20 starts from; [12] is the block counter */
 	uint8_t *text[AEAD_LANES];
-	size_t len[AEAD_LANES]; /* 0 in lanes without a packet */
+	size_t len[AEAD_LANES];
+	size_t n; /* lanes from here on repeat lane 0, and their results go nowhere */
 	size_t shortest, longest;
 	uint8_t stage[AEAD_LANES][BLOCK]; /* stands in for text that ends within a block */
 };
@@ -151,6 +152,8 @@ static uint8_t *block_begin(struct group *g, size_t lane, size_t from)
 {
 	size_t left = left_of(g, lane, from);
 
+	if (lane >= g->n)
+		return g->stage[lane];
 	if (left >= BLOCK)
 		return g->text[lane] + from;
 	if (left)
@@ -162,7 +165,7 @@ static void block_end(struct group *g, size_t lane, size_t from)
 {
 	size_t left = left_of(g, lane, from);
 
-	if (left && left < BLOCK)
+	if (lane < g->n && left && left < BLOCK)
 		memcpy(g->text[lane] + from, g->stage[lane], left);
 }
 
@@ -177,7 +180,7 @@ static void crypt(struct group *g)
 
 		keystream(x, g, counter++);
 		for (size_t i = 0; i < AEAD_LANES; i++)
-			at[i] = whole ? g->text[i] + from : block_begin(g, i, from);
+			at[i] = whole && i < g->n ? g->text[i] + from : block_begin(g, i, from);
 		xor_block(at, x);
 		for (size_t i = 0; !whole && i < AEAD_LANES; i++)
 			block_end(g, i, from);
@@ -443,13 +446,14 @@ static void group_begin(struct group *g, struct aead_job *const *jobs, size_t n)
 	uint32_t nonce[2][AEAD_LANES];
 
 	BUG_ON(n == 0 || n > AEAD_LANES);
+	g->n = n;
 	g->shortest = SIZE_MAX;
 	g->longest = 0;
 	for (size_t i = 0; i < AEAD_LANES; i++) {
 		const struct aead_job *j = jobs[i < n ? i : 0];
 
 		g->text[i] = j->text;
-		g->len[i] = i < n ? j->len : 0;
+		g->len[i] = j->len;
 		g->shortest = MIN(g->shortest, g->len[i]);
 		g->longest = MAX(g->longest, g->len[i]);
 		g->state[4 + i] = load(j->key->b);
