@@ -38,7 +38,7 @@ static void test_rules(void **state)
 }
 
 #define READERS 3
-#define ROUNDS 20000
+#define ROUNDS 4000
 #define ALIVE 0x600dfeedu
 
 struct thing {
