@@ -92,6 +92,7 @@ struct dataplane {
 	uint16_t port; /* wanted, or the one in use; 0: any */
 	uint32_t fwmark;
 	bool up;
+	bool super_packets_fit; /* the kernel was told how long they may be */
 	uint32_t ifindex;
 	char ifname[IF_NAMESIZE];
 	struct wg_events own_events; /* raised by control's own sending */

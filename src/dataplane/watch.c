@@ -9,6 +9,12 @@
 
 /* Where the interface cannot be watched, it is looked at this often. */
 #define POLL_INTERVAL (1 * NS_PER_S)
+/* What of a segment is at least headers: IPv4 and TCP without options. */
+#define TCP_IP_HEADERS_MIN 40
+/* The kernel's TCP keeps this much of a link's limit for headers (MAX_TCP_HEADER). */
+#define KERNEL_TCP_HEADERS 320
+#define SUPER_PACKET_MTU_MIN 576
+#define TUN_SUPER_PACKET_MAX 65536 /* the kernel's own default (GSO_LEGACY_MAX_SIZE) */
 
 struct watch {
 	struct dataplane *dp;
@@ -43,14 +49,44 @@ static void set_up(struct dataplane *dp, bool up)
 	control_kick(dp);
 }
 
+/* The longest super-packet whose sealed segments fit one UDP message: one that is a little longer
+ * costs a second message with a segment or two. */
+static uint32_t super_packet_len(uint16_t mtu)
+{
+	size_t segment = wg_padded_len(mtu, mtu) + WG_TRANSPORT_MIN;
+	size_t n = MIN(UDP_PAYLOAD_MAX / segment, (size_t)UDP_SEGMENTS_MAX);
+	size_t len = n * (mtu - TCP_IP_HEADERS_MIN) + KERNEL_TCP_HEADERS;
+
+	return n < 2 ? TUN_SUPER_PACKET_MAX : (uint32_t)MIN(len, (size_t)TUN_SUPER_PACKET_MAX);
+}
+
+/* Best effort: without it everything works, a little slower. */
+static void fit_super_packets(const struct dataplane *dp, uint16_t mtu)
+{
+	struct nl *n = NULL;
+	struct err e = { 0 };
+	enum err_code rc;
+
+	if (!tun_has_offload(dp->tun) || mtu < SUPER_PACKET_MTU_MIN)
+		return;
+	rc = nl_open(&n, &e);
+	if (!rc)
+		rc = nl_link_set_gso_max(n, dp->ifindex, super_packet_len(mtu), &e);
+	if (rc)
+		LOG_TRACE("dataplane.super_packets", F_STR("interface", dp->ifname), F_ERR(&e));
+	nl_close(n);
+}
+
 static void set_mtu(struct dataplane *dp, uint32_t mtu)
 {
 	uint16_t fits = (uint16_t)MIN(mtu, (uint32_t)UINT16_MAX);
 
-	if (fits == atomic_load_explicit(&dp->mtu, memory_order_relaxed))
+	if (fits == atomic_load_explicit(&dp->mtu, memory_order_relaxed) && dp->super_packets_fit)
 		return;
 	atomic_store_explicit(&dp->mtu, fits, memory_order_relaxed);
 	wg_device_set_mtu(dp->device, fits);
+	fit_super_packets(dp, fits);
+	dp->super_packets_fit = true;
 }
 
 static void on_link(void *ctx, const struct nl_link *l)

@@ -100,6 +100,20 @@ enum err_code nl_link_set_mtu(struct nl *n, uint32_t index, uint32_t mtu, struct
 		   : ERR_OK;
 }
 
+enum err_code nl_link_set_gso_max(struct nl *n, uint32_t index, uint32_t bytes, struct err *e)
+{
+	const struct ifinfomsg i = { .ifi_index = (int)index };
+	struct nlmsghdr *h = nl_request(n->request, RTM_NEWLINK, 0, &i, sizeof i);
+	int sys;
+
+	/* Up to 65536 bytes the kernel takes it for IPv4, too. */
+	mnl_attr_put_u32(h, IFLA_GSO_MAX_SIZE, bytes);
+	sys = nl_exchange(n, h, NULL, NULL);
+	return sys ? nl_refused(n, sys, e, "set super-packets of %u bytes on interface number %u",
+				bytes, index)
+		   : ERR_OK;
+}
+
 enum err_code nl_link_delete(struct nl *n, uint32_t index, struct err *e)
 {
 	const struct ifinfomsg i = { .ifi_index = (int)index };

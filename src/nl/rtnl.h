@@ -70,6 +70,10 @@ MUST_CHECK enum err_code nl_link_by_index(struct nl *n, uint32_t index, struct n
 					  struct err *e);
 MUST_CHECK enum err_code nl_link_set_up(struct nl *n, uint32_t index, bool up, struct err *e);
 MUST_CHECK enum err_code nl_link_set_mtu(struct nl *n, uint32_t index, uint32_t mtu, struct err *e);
+/* The largest super-packet in bytes, headers included, that the kernel's TCP hands to this link;
+ * for IPv4 and IPv6 alike. */
+MUST_CHECK enum err_code nl_link_set_gso_max(struct nl *n, uint32_t index, uint32_t bytes,
+					     struct err *e);
 MUST_CHECK enum err_code nl_link_delete(struct nl *n, uint32_t index, struct err *e);
 /* Calls fn for each link until it returns false. */
 MUST_CHECK enum err_code nl_links(struct nl *n, bool (*fn)(void *ctx, const struct nl_link *l),
