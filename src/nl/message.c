@@ -21,7 +21,7 @@ static struct rd take_aligned(struct rd *r, size_t n)
 	return piece;
 }
 
-static uint16_t rd_u16(struct rd *r)
+uint16_t nl_rd_u16(struct rd *r)
 {
 	uint16_t v = 0;
 
@@ -41,8 +41,8 @@ bool nl_message_next(struct rd *datagram, struct nl_message *m)
 {
 	uint32_t len = rd_le32(datagram);
 
-	m->type = rd_u16(datagram);
-	m->flags = rd_u16(datagram);
+	m->type = nl_rd_u16(datagram);
+	m->flags = nl_rd_u16(datagram);
 	m->seq = rd_le32(datagram);
 	m->portid = rd_le32(datagram);
 	if (datagram->bad || len < NLMSG_HDRLEN)
@@ -51,20 +51,19 @@ bool nl_message_next(struct rd *datagram, struct nl_message *m)
 	return !m->body.bad;
 }
 
-/* One attribute: length with its own 4 bytes, type, value. */
-static bool attr_next(struct rd *r, uint16_t *type, struct rd *value)
+/* Length with its own 4 bytes, type, value. */
+bool nl_attr_next(struct rd *r, uint16_t *type, struct rd *value)
 {
-	uint16_t len = rd_u16(r);
+	uint16_t len = nl_rd_u16(r);
 
-	*type = rd_u16(r) & (uint16_t)NLA_TYPE_MASK;
+	*type = nl_rd_u16(r) & (uint16_t)NLA_TYPE_MASK;
 	if (r->bad || len < ATTR_HEADER)
 		return false;
 	*value = take_aligned(r, len - ATTR_HEADER);
 	return !value->bad;
 }
 
-/* Number of a 4-byte attribute; false when it is shorter, and *out stays. */
-static bool attr_u32(struct rd value, uint32_t *out)
+bool nl_attr_u32(struct rd value, uint32_t *out)
 {
 	uint32_t v = rd_le32(&value);
 
@@ -122,7 +121,7 @@ bool nl_parse_result(const struct nl_message *m, int *sys, struct str *why)
 	}
 	if (!(m->flags & NLM_F_ACK_TLVS))
 		return true;
-	while (attr_next(&r, &type, &value))
+	while (nl_attr_next(&r, &type, &value))
 		if (type == NLMSGERR_ATTR_MSG)
 			*why = attr_text(value);
 	return true;
@@ -133,7 +132,7 @@ static void parse_link_info(struct rd r, struct nl_link *out)
 	struct rd value;
 	uint16_t type;
 
-	while (attr_next(&r, &type, &value))
+	while (nl_attr_next(&r, &type, &value))
 		if (type == IFLA_INFO_KIND &&
 		    !str_copy(out->kind, sizeof out->kind, attr_text(value)))
 			out->kind[0] = '\0';
@@ -154,19 +153,19 @@ bool nl_parse_link(const struct nl_message *m, struct nl_link *out, struct nl_mo
 	l.up = i.ifi_flags & IFF_UP;
 	l.running = i.ifi_flags & IFF_RUNNING;
 	l.loopback = i.ifi_flags & IFF_LOOPBACK;
-	while (attr_next(&r, &type, &value)) {
+	while (nl_attr_next(&r, &type, &value)) {
 		if (type == IFLA_IFNAME) {
 			if (!str_copy(l.name, sizeof l.name, attr_text(value)))
 				return false;
 		} else if (type == IFLA_MTU) {
-			attr_u32(value, &l.mtu);
+			nl_attr_u32(value, &l.mtu);
 		} else if (type == IFLA_LINKINFO) {
 			parse_link_info(value, &l);
-		} else if (type == IFLA_NEW_NETNSID && attr_u32(value, &nsid)) {
+		} else if (type == IFLA_NEW_NETNSID && nl_attr_u32(value, &nsid)) {
 			gone.moved = true;
 			gone.nsid = (int32_t)nsid;
 		} else if (type == IFLA_NEW_IFINDEX) {
-			attr_u32(value, &gone.index);
+			nl_attr_u32(value, &gone.index);
 		}
 	}
 	*out = l;
@@ -190,13 +189,13 @@ bool nl_parse_address(const struct nl_message *m, struct nl_address *out)
 	if (!family || i.ifa_prefixlen > ip_bits(family))
 		return false;
 	flags = i.ifa_flags;
-	while (attr_next(&r, &type, &value)) {
+	while (nl_attr_next(&r, &type, &value)) {
 		if (type == IFA_ADDRESS)
 			attr_address(value, family, &address);
 		else if (type == IFA_LOCAL)
 			attr_address(value, family, &local);
 		else if (type == IFA_FLAGS)
-			attr_u32(value, &flags);
+			nl_attr_u32(value, &flags);
 	}
 	/* On a point-to-point link IFA_ADDRESS is the other end's; else only it may be there. */
 	if (!local.family)
@@ -217,7 +216,7 @@ bool nl_parse_address(const struct nl_message *m, struct nl_address *out)
 /* RTA_VIA: a gateway of another family than the route's. */
 static void parse_via(struct rd r, struct ip_addr *out)
 {
-	uint16_t af = rd_u16(&r);
+	uint16_t af = nl_rd_u16(&r);
 
 	if (!r.bad && af <= UINT8_MAX)
 		attr_address(r, family_of((uint8_t)af), out);
@@ -226,7 +225,7 @@ static void parse_via(struct rd r, struct ip_addr *out)
 static void parse_next_hop(uint16_t type, struct rd value, uint8_t family, struct nl_route *out)
 {
 	if (type == RTA_OIF)
-		attr_u32(value, &out->oif);
+		nl_attr_u32(value, &out->oif);
 	else if (type == RTA_GATEWAY)
 		attr_address(value, family, &out->gateway);
 	else if (type == RTA_VIA)
@@ -246,7 +245,7 @@ static void parse_multipath(struct rd r, uint8_t family, struct nl_route *out)
 	if (attrs.bad)
 		return;
 	out->oif = (uint32_t)hop.rtnh_ifindex;
-	while (attr_next(&attrs, &type, &value))
+	while (nl_attr_next(&attrs, &type, &value))
 		if (type != RTA_OIF)
 			parse_next_hop(type, value, family, out);
 }
@@ -271,15 +270,15 @@ bool nl_parse_route(const struct nl_message *m, struct nl_route *out)
 		.protocol = i.rtm_protocol,
 		.scope = i.rtm_scope,
 	};
-	while (attr_next(&r, &type, &value)) {
+	while (nl_attr_next(&r, &type, &value)) {
 		if (type == RTA_DST)
 			attr_address(value, family, &route.dst.addr);
 		else if (type == RTA_PREFSRC)
 			attr_address(value, family, &route.source);
 		else if (type == RTA_PRIORITY)
-			attr_u32(value, &route.metric);
+			nl_attr_u32(value, &route.metric);
 		else if (type == RTA_TABLE)
-			attr_u32(value, &route.table);
+			nl_attr_u32(value, &route.table);
 		else if (type == RTA_MULTIPATH)
 			parse_multipath(value, family, &route);
 		else

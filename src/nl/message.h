@@ -1,4 +1,4 @@
-/* message.h - rtnetlink messages as bytes: what the kernel sends, parsed without I/O.
+/* message.h - netlink messages as bytes: what the kernel sends, parsed without I/O.
  *
  * Layout of RFC 3549 and netlink(7): a datagram is a row of messages, each a 16-byte header, a
  * fixed part that its type decides, and attributes (length, type, value) aligned to 4 bytes.
@@ -21,6 +21,16 @@ struct nl_message {
 
 /* Takes the next message off the datagram; false at its end or at bytes that are none. */
 bool nl_message_next(struct rd *datagram, struct nl_message *m);
+
+/* ---- what the parsers of all families share ---- */
+
+/* Takes the next attribute off a row of them; its value may be such a row again. */
+bool nl_attr_next(struct rd *r, uint16_t *type, struct rd *value);
+/* Number of a 4-byte attribute; false when it is shorter, and *out stays. */
+bool nl_attr_u32(struct rd value, uint32_t *out);
+uint16_t nl_rd_u16(struct rd *r);
+
+/* ---- messages ---- */
 
 /* An acknowledgement or error (NLMSG_ERROR), or the end of a dump (NLMSG_DONE): `*sys` is 0 or
  * a positive errno, `*why` the kernel's explanation or empty; it points into the message. */

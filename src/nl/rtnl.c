@@ -114,6 +114,27 @@ enum err_code nl_link_set_gso_max(struct nl *n, uint32_t index, uint32_t bytes, 
 		   : ERR_OK;
 }
 
+enum err_code nl_link_create(struct nl *n, const char *name, const char *kind, uint32_t mtu,
+			     struct err *e)
+{
+	const struct ifinfomsg i = { 0 };
+	struct nlmsghdr *h;
+	struct nlattr *info;
+	int sys;
+
+	if (!nl_name_valid(str_of(name)))
+		return err_set(e, ERR_INVALID, "interface name \"%s\" is not possible", name);
+	h = nl_request(n->request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &i, sizeof i);
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	if (mtu)
+		mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, kind);
+	mnl_attr_nest_end(h, info);
+	sys = nl_exchange(n, h, NULL, NULL);
+	return sys ? nl_refused(n, sys, e, "make interface %s of kind %s", name, kind) : ERR_OK;
+}
+
 enum err_code nl_link_delete(struct nl *n, uint32_t index, struct err *e)
 {
 	const struct ifinfomsg i = { .ifi_index = (int)index };

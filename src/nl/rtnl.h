@@ -74,6 +74,10 @@ MUST_CHECK enum err_code nl_link_set_mtu(struct nl *n, uint32_t index, uint32_t 
  * for IPv4 and IPv6 alike. */
 MUST_CHECK enum err_code nl_link_set_gso_max(struct nl *n, uint32_t index, uint32_t bytes,
 					     struct err *e);
+/* Makes a link that its kind alone describes ("wireguard", "dummy"); `mtu` 0: the kernel's choice.
+ * ERR_EXISTS when the name is taken, ERR_UNSUPPORTED when the kernel has no such kind. */
+MUST_CHECK enum err_code nl_link_create(struct nl *n, const char *name, const char *kind,
+					uint32_t mtu, struct err *e);
 MUST_CHECK enum err_code nl_link_delete(struct nl *n, uint32_t index, struct err *e);
 /* Calls fn for each link until it returns false. */
 MUST_CHECK enum err_code nl_links(struct nl *n, bool (*fn)(void *ctx, const struct nl_link *l),

@@ -7,9 +7,9 @@
 
 _Static_assert(NLMSG_HDRLEN == 16, "netlink header");
 
-enum err_code nl_socket_open(struct mnl_socket **out, int flags, struct err *e)
+enum err_code nl_socket_open(struct mnl_socket **out, int bus, int flags, struct err *e)
 {
-	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | flags);
+	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC | flags);
 	int on = 1;
 
 	if (!s)
@@ -22,7 +22,7 @@ enum err_code nl_socket_open(struct mnl_socket **out, int flags, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code nl_open(struct nl **out, struct err *e)
+enum err_code nl_bus_open(struct nl **out, int bus, struct err *e)
 {
 	const struct timeval limit = { .tv_sec = NL_TIMEOUT_MS / 1000,
 				       .tv_usec = NL_TIMEOUT_MS % 1000 * 1000 };
@@ -31,7 +31,7 @@ enum err_code nl_open(struct nl **out, struct err *e)
 
 	if (!n)
 		return err_set(e, ERR_NOMEM, "no memory for a netlink socket");
-	rc = nl_socket_open(&n->sock, 0, e);
+	rc = nl_socket_open(&n->sock, bus, 0, e);
 	if (rc)
 		goto out;
 	if (mnl_socket_bind(n->sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
@@ -45,6 +45,11 @@ enum err_code nl_open(struct nl **out, struct err *e)
 out:
 	nl_close(n);
 	return rc;
+}
+
+enum err_code nl_open(struct nl **out, struct err *e)
+{
+	return nl_bus_open(out, NETLINK_ROUTE, e);
 }
 
 void nl_close(struct nl *n)
@@ -83,10 +88,11 @@ static void keep_why(struct nl *n, struct str why)
 			n->why[i] = '?';
 }
 
-enum step { STEP_MORE, STEP_END, STEP_AGAIN };
-
-/* One datagram of the answer. */
-static enum step read_answer(struct nl *n, size_t len, nl_answer_fn *answer, void *ctx, int *sys)
+/* One datagram of the answer; true at its end.  *interrupted: the list changed while the kernel
+ * read it.  The rest is then read and forgotten: a list given up half-way would be in the way of the
+ * next (EBUSY). */
+static bool read_answer(struct nl *n, size_t len, nl_answer_fn *answer, void *ctx,
+			bool *interrupted, int *sys)
 {
 	struct rd r = rd_over(n->answer, len);
 	struct nl_message m;
@@ -95,42 +101,41 @@ static enum step read_answer(struct nl *n, size_t len, nl_answer_fn *answer, voi
 	while (nl_message_next(&r, &m)) {
 		if (m.seq != n->seq || m.portid != n->portid)
 			continue; /* left from an exchange that timed out */
-		if (m.flags & NLM_F_DUMP_INTR)
-			return STEP_AGAIN;
+		*interrupted |= m.flags & NLM_F_DUMP_INTR;
 		if (m.type == NLMSG_ERROR || m.type == NLMSG_DONE) {
 			if (!nl_parse_result(&m, sys, &why))
 				*sys = EPROTO;
 			keep_why(n, why);
-			return STEP_END;
+			return true;
 		}
-		if (answer && m.type >= NLMSG_MIN_TYPE && !answer(ctx, &m)) {
+		if (answer && !*interrupted && m.type >= NLMSG_MIN_TYPE && !answer(ctx, &m)) {
 			*sys = EBADMSG;
-			return STEP_END;
+			return true;
 		}
 	}
-	return STEP_MORE;
+	return false;
 }
 
 static int exchange(struct nl *n, struct nlmsghdr *h, nl_answer_fn *answer, void *ctx)
 {
-	enum step step = STEP_MORE;
+	bool interrupted = false, end = false;
 	ssize_t len;
 	int sys = 0;
 
-	BUG_ON(h->nlmsg_len > NL_REQUEST_MAX);
+	BUG_ON((void *)h == n->request && h->nlmsg_len > NL_REQUEST_MAX);
 	n->why[0] = '\0';
 	h->nlmsg_seq = ++n->seq;
 	if (mnl_socket_sendto(n->sock, h, h->nlmsg_len) < 0)
 		return errno;
-	while (step == STEP_MORE) {
+	while (!end) {
 		len = mnl_socket_recvfrom(n->sock, n->answer, sizeof n->answer);
 		if (len < 0 && errno == EINTR)
 			continue;
 		if (len < 0)
 			return errno == EAGAIN ? ETIMEDOUT : errno;
-		step = read_answer(n, (size_t)len, answer, ctx, &sys);
+		end = read_answer(n, (size_t)len, answer, ctx, &interrupted, &sys);
 	}
-	return step == STEP_AGAIN ? EINTR : sys;
+	return interrupted && !sys ? EINTR : sys;
 }
 
 int nl_exchange(struct nl *n, struct nlmsghdr *h, nl_answer_fn *answer, void *ctx)

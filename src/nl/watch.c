@@ -209,7 +209,7 @@ enum err_code nl_watch_open(struct nl_watch **out, struct loop *l, uint32_t ifin
 	w->ctx = ctx;
 	w->ifindex = ifindex;
 	w->nsid = NSID_HOME;
-	rc = nl_socket_open(&w->sock, SOCK_NONBLOCK, e);
+	rc = nl_socket_open(&w->sock, NETLINK_ROUTE, SOCK_NONBLOCK, e);
 	if (rc)
 		goto out;
 	w->follows =
