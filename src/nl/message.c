@@ -1,8 +1,11 @@
 #include "nl/message.h"
 
 #include <net/if.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 
 #define ATTR_HEADER 4u /* NLA_HDRLEN, without its sign */
@@ -286,4 +289,120 @@ bool nl_parse_route(const struct nl_message *m, struct nl_route *out)
 	}
 	*out = route;
 	return true;
+}
+
+/* A source or destination: the header has its length, the attribute its address. */
+static void parse_side(struct rd value, uint8_t family, uint8_t len, struct ip_prefix *out)
+{
+	if (len <= ip_bits(family) && attr_address(value, family, &out->addr))
+		out->len = len;
+}
+
+/* Attributes that select nothing, or say the obvious. */
+static bool selects_further(uint16_t type, struct rd value)
+{
+	uint32_t n = 0;
+
+	switch (type) {
+	case FRA_SUPPRESS_PREFIXLEN:
+	case FRA_SUPPRESS_IFGROUP:
+	case FRA_FWMASK: /* with a mark: all of its bits */
+		return nl_attr_u32(value, &n) && n != UINT32_MAX;
+	case FRA_FWMARK:
+	case FRA_SRC:
+	case FRA_DST:
+	case FRA_IIFNAME:
+	case FRA_PRIORITY:
+	case FRA_TABLE:
+	case FRA_PROTOCOL:
+	case FRA_PAD:
+		return false;
+	case FRA_FLOW:
+		return nl_attr_u32(value, &n) && n != 0;
+	default:
+		return true;
+	}
+}
+
+bool nl_parse_rule(const struct nl_message *m, struct nl_rule *out)
+{
+	struct rd r = m->body, value;
+	struct fib_rule_hdr h;
+	struct nl_rule rule;
+	uint16_t type;
+
+	if (!rd_copy(&r, &h, sizeof h))
+		return false;
+	rule = (struct nl_rule){
+		.family = family_of(h.family),
+		.table = h.table,
+		.further = h.tos || h.action != FR_ACT_TO_TBL || (h.flags & FIB_RULE_INVERT),
+	};
+	if (!rule.family)
+		return false;
+	while (nl_attr_next(&r, &type, &value)) {
+		if (selects_further(type, value))
+			rule.further = true;
+		if (type == FRA_SRC)
+			parse_side(value, rule.family, h.src_len, &rule.from);
+		else if (type == FRA_DST)
+			parse_side(value, rule.family, h.dst_len, &rule.to);
+		else if (type == FRA_PRIORITY)
+			nl_attr_u32(value, &rule.priority);
+		else if (type == FRA_TABLE)
+			nl_attr_u32(value, &rule.table);
+		else if (type == FRA_FWMARK)
+			nl_attr_u32(value, &rule.mark);
+		else if (type == FRA_PROTOCOL)
+			rule.protocol = rd_u8(&value);
+		else if (type == FRA_IIFNAME &&
+			 !str_copy(rule.ifname, sizeof rule.ifname, attr_text(value)))
+			return false;
+	}
+	*out = rule;
+	return true;
+}
+
+/* The first attribute of every message about a table or something in it is the table's name. */
+_Static_assert((int)NFTA_TABLE_NAME == 1 && (int)NFTA_CHAIN_TABLE == 1 &&
+		       (int)NFTA_RULE_TABLE == 1 && (int)NFTA_SET_TABLE == 1 &&
+		       (int)NFTA_SET_ELEM_LIST_TABLE == 1 && (int)NFTA_OBJ_TABLE == 1 &&
+		       (int)NFTA_FLOWTABLE_TABLE == 1,
+	       "names of tables");
+
+static void parse_generation(struct rd r, struct nl_nft_report *out)
+{
+	struct rd value;
+	uint16_t type;
+
+	while (nl_attr_next(&r, &type, &value)) {
+		if (type == NFTA_GEN_ID)
+			out->generation = rd_be32(&value);
+		else if (type == NFTA_GEN_PROC_PID)
+			out->pid = rd_be32(&value);
+		else if (type == NFTA_GEN_PROC_NAME &&
+			 !str_copy(out->program, sizeof out->program, attr_text(value)))
+			out->program[0] = '\0';
+	}
+}
+
+bool nl_parse_nft(const struct nl_message *m, struct nl_nft_report *out)
+{
+	struct rd r = m->body, value;
+	struct nfgenmsg h;
+	uint16_t type;
+
+	*out = (struct nl_nft_report){ .table = STR("") };
+	if (m->type >> 8 != NFNL_SUBSYS_NFTABLES || !rd_copy(&r, &h, sizeof h))
+		return false;
+	out->family = h.nfgen_family;
+	if ((m->type & 0xff) == NFT_MSG_NEWGEN) {
+		out->is_end = true;
+		parse_generation(r, out);
+		return true;
+	}
+	while (nl_attr_next(&r, &type, &value))
+		if (type == NFTA_TABLE_NAME)
+			out->table = attr_text(value);
+	return out->table.n > 0;
 }

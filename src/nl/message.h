@@ -2,7 +2,7 @@
  *
  * Layout of RFC 3549 and netlink(7): a datagram is a row of messages, each a 16-byte header, a
  * fixed part that its type decides, and attributes (length, type, value) aligned to 4 bytes.
- * Numbers are in host order.  A parser here never reads past its message and treats attributes
+ * Numbers are in host order, but big-endian within nftables.  A parser here never reads past its message and treats attributes
  * that it does not know, or that are too short for their kind, as absent.
  */
 #ifndef QANAT_NL_MESSAGE_H
@@ -51,5 +51,21 @@ MUST_CHECK bool nl_parse_link(const struct nl_message *m, struct nl_link *out,
 MUST_CHECK bool nl_parse_address(const struct nl_message *m, struct nl_address *out);
 /* RTM_NEWROUTE and RTM_DELROUTE of IPv4 and IPv6. */
 MUST_CHECK bool nl_parse_route(const struct nl_message *m, struct nl_route *out);
+/* RTM_NEWRULE and RTM_DELRULE of IPv4 and IPv6. */
+MUST_CHECK bool nl_parse_rule(const struct nl_message *m, struct nl_rule *out);
+
+/* A report of nftables (NFNLGRP_NFTABLES). */
+struct nl_nft_report {
+	/* The end of a transaction (NFT_MSG_NEWGEN): its number and who made it; else about a
+	 * table or something in it. */
+	bool is_end;
+	uint32_t generation;
+	uint32_t pid;
+	char program[16]; /* "" when an old kernel does not say */
+	uint8_t family; /* NFPROTO_INET 1 ... */
+	struct str table; /* points into the message */
+};
+/* False for what is neither. */
+MUST_CHECK bool nl_parse_nft(const struct nl_message *m, struct nl_nft_report *out);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
@@ -493,4 +494,102 @@ enum err_code nl_default_route(struct nl *n, uint8_t family, struct nl_route *ou
 out:
 	nl_rows_done(&d.rows);
 	return rc;
+}
+
+/* ---- rules ---- */
+
+struct rule_dump {
+	struct nl_rows rows;
+	uint8_t family;
+};
+
+static bool rule_row(void *ctx, const struct nl_message *m)
+{
+	struct rule_dump *d = ctx;
+	struct nl_rule r, *row;
+
+	if (m->type != RTM_NEWRULE || !nl_parse_rule(m, &r) || r.family != d->family)
+		return true;
+	row = nl_rows_add(&d->rows);
+	if (row)
+		*row = r;
+	return row != NULL;
+}
+
+enum err_code nl_rules(struct nl *n, uint8_t family, bool (*fn)(void *ctx, const struct nl_rule *r),
+		       void *ctx, struct err *e)
+{
+	struct rule_dump d = { .rows.size = sizeof(struct nl_rule), .family = family };
+	const struct fib_rule_hdr i = { .family = af_of(family) };
+	struct nlmsghdr *h = nl_request(n->request, RTM_GETRULE, 0, &i, sizeof i);
+	const struct nl_rule *r;
+	enum err_code rc = ERR_OK;
+	size_t k;
+	int sys;
+
+	sys = nl_dump(n, h, rule_row, &d.rows, &d);
+	if (sys) {
+		rc = nl_refused(n, sys, e, "list the IPv%u rules", family);
+		goto out;
+	}
+	r = (const struct nl_rule *)(const void *)d.rows.p;
+	for (k = 0; k < d.rows.count && fn(ctx, &r[k]); k++)
+		;
+out:
+	nl_rows_done(&d.rows);
+	return rc;
+}
+
+/* One side; "everything" selects as much as nothing does, and the kernel reports it as nothing. */
+static void put_side(struct nlmsghdr *h, uint16_t type, const struct ip_prefix *side)
+{
+	struct ip_prefix p = *side;
+
+	ip_prefix_mask(&p);
+	if (p.addr.family && p.len)
+		nl_put_address(h, type, &p.addr);
+}
+
+static int rule_change(struct nl *n, uint16_t type, uint16_t flags, const struct nl_rule *r)
+{
+	const struct fib_rule_hdr i = {
+		.family = af_of(r->family),
+		.src_len = r->from.addr.family ? r->from.len : 0,
+		.dst_len = r->to.addr.family ? r->to.len : 0,
+		.table = r->table <= UINT8_MAX ? (uint8_t)r->table : RT_TABLE_UNSPEC,
+		.action = FR_ACT_TO_TBL,
+	};
+	struct nlmsghdr *h = nl_request(n->request, type, flags, &i, sizeof i);
+
+	BUG_ON(r->further);
+	put_side(h, FRA_SRC, &r->from);
+	put_side(h, FRA_DST, &r->to);
+	mnl_attr_put_u32(h, FRA_PRIORITY, r->priority);
+	mnl_attr_put_u32(h, FRA_TABLE, r->table);
+	mnl_attr_put_u8(h, FRA_PROTOCOL, r->protocol ? r->protocol : RTPROT_STATIC);
+	if (r->ifname[0])
+		mnl_attr_put_strz(h, FRA_IIFNAME, r->ifname);
+	if (r->mark)
+		mnl_attr_put_u32(h, FRA_FWMARK, r->mark);
+	return nl_exchange(n, h, NULL, NULL);
+}
+
+enum err_code nl_rule_add(struct nl *n, const struct nl_rule *r, struct err *e)
+{
+	int sys = rule_change(n, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, r);
+
+	return sys ? nl_refused(n, sys, e, "add IPv%u rule %u to table %u", r->family, r->priority,
+				r->table)
+		   : ERR_OK;
+}
+
+enum err_code nl_rule_delete(struct nl *n, const struct nl_rule *r, struct err *e)
+{
+	int sys = rule_change(n, RTM_DELRULE, 0, r);
+
+	if (sys == ENOENT)
+		sys = ESRCH;
+	return sys ? nl_refused(n, sys, e, "remove IPv%u rule %u to table %u", r->family,
+				r->priority, r->table)
+		   : ERR_OK;
 }

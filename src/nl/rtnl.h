@@ -1,4 +1,4 @@
-/* rtnl.h - links, addresses and routes of the host through rtnetlink (RFC 3549, rtnetlink(7)).
+/* rtnl.h - links, addresses, routes and rules of the host through rtnetlink (RFC 3549, rtnetlink(7)).
  *
  * Requests: each is acknowledged by the kernel before the function returns, and an error carries
  * the kernel's own explanation where it gave one.  Lists are whole: a dump that the kernel marks
@@ -51,6 +51,18 @@ struct nl_route {
 	uint8_t type; /* RTN_UNICAST 1, RTN_LOCAL 2 ...; 0 in a request: unicast */
 	uint8_t protocol; /* who made it, RTPROT_KERNEL 2 ...; 0 in a request: RTPROT_STATIC 4 */
 	uint8_t scope;
+};
+
+/* A rule of policy routing (ip-rule(8)). */
+struct nl_rule {
+	uint8_t family;
+	uint32_t priority; /* the lower, the earlier */
+	struct ip_prefix from, to; /* family IP_NONE: any */
+	char ifname[NL_NAME_MAX]; /* comes in by; "": any */
+	uint32_t mark; /* 0: any */
+	uint32_t table;
+	uint8_t protocol; /* who made it; 0 in a request: RTPROT_STATIC */
+	bool further; /* has selectors or an action beyond these: never set in a request */
 };
 
 struct nl;
@@ -114,6 +126,18 @@ MUST_CHECK enum err_code nl_route_get(struct nl *n, const struct ip_addr *to, ui
 MUST_CHECK enum err_code nl_default_route(struct nl *n, uint8_t family, struct nl_route *out,
 					  struct err *e);
 
+/* ---- rules ---- */
+
+/* Calls fn for each rule of `family` until it returns false. */
+MUST_CHECK enum err_code nl_rules(struct nl *n, uint8_t family,
+				  bool (*fn)(void *ctx, const struct nl_rule *r), void *ctx,
+				  struct err *e);
+/* ERR_EXISTS when the same rule is there. */
+MUST_CHECK enum err_code nl_rule_add(struct nl *n, const struct nl_rule *r, struct err *e);
+/* ERR_NOT_FOUND when it is not there.  The kernel takes the first rule that has all of these: where
+ * another with further selectors may stand before it, only r->protocol tells them apart. */
+MUST_CHECK enum err_code nl_rule_delete(struct nl *n, const struct nl_rule *r, struct err *e);
+
 /* ---- watching ---- */
 
 /* What a watch reports; NULL members are not subscribed.  Callbacks run in the loop's thread and
@@ -130,8 +154,9 @@ struct nl_watch_events {
 	void (*link_out_of_sight)(void *ctx);
 	void (*address)(void *ctx, const struct nl_address *a, bool added);
 	void (*route)(void *ctx, const struct nl_route *r, bool added);
-	/* Reports came faster than they were read and some were dropped: read addresses, routes
-	 * and, when all links are watched, links again.  The watched link is read again by the
+	void (*rule)(void *ctx, const struct nl_rule *r, bool added); /* only with ifindex 0 */
+	/* Reports came faster than they were read and some were dropped: read addresses, routes,
+	 * rules and, when all links are watched, links again.  The watched link is read again by the
 	 * watch itself. */
 	void (*lost)(void *ctx);
 };

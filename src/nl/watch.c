@@ -77,6 +77,7 @@ static void on_message(struct nl_watch *w, const struct nl_message *m, int32_t n
 {
 	struct nl_address a;
 	struct nl_route r;
+	struct nl_rule rule;
 	struct str why;
 	int sys;
 
@@ -102,6 +103,11 @@ static void on_message(struct nl_watch *w, const struct nl_message *m, int32_t n
 		if (w->events.route && nl_parse_route(m, &r) &&
 		    (w->ifindex ? r.oif == w->ifindex && nsid == w->nsid : nsid == NSID_HOME))
 			w->events.route(w->ctx, &r, m->type == RTM_NEWROUTE);
+		return;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		if (w->events.rule && nsid == NSID_HOME && nl_parse_rule(m, &rule))
+			w->events.rule(w->ctx, &rule, m->type == RTM_NEWRULE);
 		return;
 	default:
 		return;
@@ -192,6 +198,8 @@ static unsigned groups_of(const struct nl_watch_events *ev)
 		g |= RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
 	if (ev->route)
 		g |= RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+	if (ev->rule)
+		g |= RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV6_RULE - 1);
 	return g;
 }
 

@@ -1,4 +1,5 @@
-/* fuzz_rtnl - a datagram as if from the kernel: framing, results, links, addresses, routes. */
+/* fuzz_rtnl - a datagram as if from the kernel: framing, results, links, addresses, routes,
+ * rules, and reports of nftables. */
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
@@ -40,6 +41,28 @@ static void check_route(const struct nl_message *m)
 	BUG_ON(r.source.family && r.source.family != r.dst.addr.family);
 }
 
+static void check_rule(const struct nl_message *m)
+{
+	struct nl_rule r;
+
+	if (!nl_parse_rule(m, &r))
+		return;
+	BUG_ON(!ip_bits(r.family) || !memchr(r.ifname, '\0', sizeof r.ifname));
+	BUG_ON(r.from.addr.family && r.from.addr.family != r.family);
+	BUG_ON(r.from.len > ip_bits(r.family) || r.to.len > ip_bits(r.family));
+}
+
+static void check_nft(const struct nl_message *m, const uint8_t *data, size_t len)
+{
+	struct nl_nft_report r;
+
+	if (!nl_parse_nft(m, &r))
+		return;
+	BUG_ON(!r.is_end && !r.table.n);
+	BUG_ON(!memchr(r.program, '\0', sizeof r.program));
+	check_inside(r.table, data, len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct rd r = rd_over(data, len);
@@ -57,6 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		if (nl_parse_address(&m, &a))
 			check_prefix(&a.prefix);
 		check_route(&m);
+		check_rule(&m);
+		check_nft(&m, data, len);
 		if (nl_parse_result(&m, &sys, &why)) {
 			BUG_ON(sys < 0 || sys > 4095);
 			check_inside(why, data, len);
