@@ -87,8 +87,7 @@ static bool attr_address(struct rd value, uint8_t family, struct ip_addr *out)
 	return true;
 }
 
-/* Text up to its NUL, or to the attribute's end. */
-static struct str attr_text(struct rd value)
+struct str nl_attr_text(struct rd value)
 {
 	const char *p = (const char *)value.p;
 
@@ -126,7 +125,7 @@ bool nl_parse_result(const struct nl_message *m, int *sys, struct str *why)
 		return true;
 	while (nl_attr_next(&r, &type, &value))
 		if (type == NLMSGERR_ATTR_MSG)
-			*why = attr_text(value);
+			*why = nl_attr_text(value);
 	return true;
 }
 
@@ -137,7 +136,7 @@ static void parse_link_info(struct rd r, struct nl_link *out)
 
 	while (nl_attr_next(&r, &type, &value))
 		if (type == IFLA_INFO_KIND &&
-		    !str_copy(out->kind, sizeof out->kind, attr_text(value)))
+		    !str_copy(out->kind, sizeof out->kind, nl_attr_text(value)))
 			out->kind[0] = '\0';
 }
 
@@ -158,7 +157,7 @@ bool nl_parse_link(const struct nl_message *m, struct nl_link *out, struct nl_mo
 	l.loopback = i.ifi_flags & IFF_LOOPBACK;
 	while (nl_attr_next(&r, &type, &value)) {
 		if (type == IFLA_IFNAME) {
-			if (!str_copy(l.name, sizeof l.name, attr_text(value)))
+			if (!str_copy(l.name, sizeof l.name, nl_attr_text(value)))
 				return false;
 		} else if (type == IFLA_MTU) {
 			nl_attr_u32(value, &l.mtu);
@@ -356,7 +355,7 @@ bool nl_parse_rule(const struct nl_message *m, struct nl_rule *out)
 		else if (type == FRA_PROTOCOL)
 			rule.protocol = rd_u8(&value);
 		else if (type == FRA_IIFNAME &&
-			 !str_copy(rule.ifname, sizeof rule.ifname, attr_text(value)))
+			 !str_copy(rule.ifname, sizeof rule.ifname, nl_attr_text(value)))
 			return false;
 	}
 	*out = rule;
@@ -381,7 +380,7 @@ static void parse_generation(struct rd r, struct nl_nft_report *out)
 		else if (type == NFTA_GEN_PROC_PID)
 			out->pid = rd_be32(&value);
 		else if (type == NFTA_GEN_PROC_NAME &&
-			 !str_copy(out->program, sizeof out->program, attr_text(value)))
+			 !str_copy(out->program, sizeof out->program, nl_attr_text(value)))
 			out->program[0] = '\0';
 	}
 }
@@ -403,6 +402,6 @@ bool nl_parse_nft(const struct nl_message *m, struct nl_nft_report *out)
 	}
 	while (nl_attr_next(&r, &type, &value))
 		if (type == NFTA_TABLE_NAME)
-			out->table = attr_text(value);
+			out->table = nl_attr_text(value);
 	return out->table.n > 0;
 }

@@ -28,6 +28,8 @@ bool nl_message_next(struct rd *datagram, struct nl_message *m);
 bool nl_attr_next(struct rd *r, uint16_t *type, struct rd *value);
 /* Number of a 4-byte attribute; false when it is shorter, and *out stays. */
 bool nl_attr_u32(struct rd value, uint32_t *out);
+/* Text up to its NUL, or to the attribute's end. */
+struct str nl_attr_text(struct rd value);
 uint16_t nl_rd_u16(struct rd *r);
 
 /* ---- messages ---- */

@@ -144,9 +144,16 @@ int nl_exchange(struct nl *n, struct nlmsghdr *h, nl_answer_fn *answer, void *ct
 	return exchange(n, h, answer, ctx);
 }
 
+static void rows_free(const struct nl_rows *rows)
+{
+	if (rows->p && rows->secret)
+		wipe(rows->p, rows->cap * rows->size);
+	free(rows->p);
+}
+
 void nl_rows_done(struct nl_rows *rows)
 {
-	free(rows->p);
+	rows_free(rows);
 	rows->p = NULL;
 }
 
@@ -156,11 +163,14 @@ void *nl_rows_add(struct nl_rows *rows)
 	uint8_t *p;
 
 	if (rows->count == rows->cap) {
-		p = reallocarray(rows->p, cap, rows->size);
+		p = reallocarray(NULL, cap, rows->size);
 		if (!p) {
 			rows->no_memory = true;
 			return NULL;
 		}
+		if (rows->count)
+			memcpy(p, rows->p, rows->count * rows->size);
+		rows_free(rows);
 		rows->p = p;
 		rows->cap = cap;
 	}

@@ -45,6 +45,7 @@ struct nl_rows {
 	uint8_t *p;
 	size_t count, cap, size; /* `size`: of one element */
 	bool no_memory;
+	bool secret; /* wiped when the row moves or ends */
 };
 void nl_rows_done(struct nl_rows *rows);
 /* Room for one more; NULL without memory, remembered. */
