@@ -21,8 +21,8 @@ struct tls_cert_names {
 MUST_CHECK enum err_code tls_cert_create(const char *cert_path, const char *key_path,
 					 const struct tls_cert_names *names, int64_t now_s,
 					 struct err *e);
-/* The same unless both files are there; *created (may be NULL) says what it did.  When only one
- * is there it is ERR_MISSING: a key is never overwritten. */
+/* The same unless both files are there; *created (may be NULL) says what it did.  A key without a
+ * certificate is kept and gets one; a certificate without its key is ERR_MISSING. */
 MUST_CHECK enum err_code tls_cert_ensure(const char *cert_path, const char *key_path,
 					 const struct tls_cert_names *names, int64_t now_s,
 					 bool *created, struct err *e);
