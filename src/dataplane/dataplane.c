@@ -81,6 +81,7 @@ static enum err_code open_parts(struct dataplane *dp, struct err *e)
 	dp->device = wg_device_new(&ops, &dp->retired);
 	if (!dp->device)
 		return err_set(e, ERR_NOMEM, "no memory for WireGuard device %s", dp->ifname);
+	wg_device_set_lanes(dp->device, dp->worker_count);
 	return control_prepare(dp, e);
 }
 

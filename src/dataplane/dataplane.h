@@ -32,6 +32,7 @@ struct dataplane_config {
 	uint16_t mtu; /* of a TUN that we open; 0: 1420 */
 	unsigned workers; /* 0: one on up to two processors, else half of them */
 	unsigned offloads; /* enum dataplane_offload bits that may be used */
+	bool unpinned; /* workers may move; else each of several stays on a processor of its own */
 };
 
 struct dataplane;

@@ -55,12 +55,14 @@ void inbound_free(struct inbound *in)
 static void to_control(struct worker *w, const uint8_t *dgram, size_t len,
 		       const struct wg_path *from)
 {
+	enum wg_verdict v = wg_handshake_look(w->dp->device, dgram, len);
 	struct handshake_item item = { .from = *from, .len = (uint16_t)len };
 
-	if (len > sizeof item.dgram) {
-		wg_count(w->dp->device, NULL, DROP_MALFORMED, 1);
+	if (v != WG_OK) {
+		wg_count(w->dp->device, NULL, v, 1);
 		return;
 	}
+	BUG_ON(len > sizeof item.dgram); /* an initiation is the longest of them */
 	memcpy(item.dgram, dgram, len);
 	if (!mailbox_put(w->dp->handshakes, &item))
 		wg_count(w->dp->device, NULL, DROP_QUEUE_FULL, 1);

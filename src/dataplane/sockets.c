@@ -26,7 +26,8 @@ static enum err_code sockets_open(struct sockets **out, const struct dataplane *
 				       .mark = dp->fwmark,
 				       .pairs = dp->worker_count,
 				       .gso = dp->config.offloads & OFFLOAD_UDP_GSO,
-				       .gro = dp->config.offloads & OFFLOAD_UDP_GRO };
+				       .gro = dp->config.offloads & OFFLOAD_UDP_GRO,
+				       .spread = { .first_byte = WG_TRANSPORT, .at = WG_LANE_AT } };
 	struct sockets *s = calloc(1, sizeof *s);
 	enum err_code rc;
 

@@ -164,12 +164,32 @@ static void turn(struct worker *w, const struct epoll_event *ready, int n)
 	quiescence_offline(&w->dp->quiescence, w->number);
 }
 
+/* A worker's caches are its own while it stays where it is.  Worker i takes the i-th processor that
+ * the process may use: siblings of one core are far apart in that order.  Best effort. */
+static void pin(const struct worker *w)
+{
+	cpu_set_t allowed, one;
+	unsigned wanted = w->number;
+	size_t cpu = 0;
+
+	if (w->dp->config.unpinned || w->dp->worker_count < 2 ||
+	    sched_getaffinity(0, sizeof allowed, &allowed) < 0 ||
+	    CPU_COUNT(&allowed) < (int)w->dp->worker_count)
+		return;
+	while (!CPU_ISSET(cpu, &allowed) || wanted--)
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof one, &one); /* of this thread */
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct epoll_event ready[8];
 	bool keys_held = false;
 
+	pin(w);
 	while (!atomic_load_explicit(&w->dp->stopping, memory_order_relaxed)) {
 		int n = epoll_wait(w->epoll_fd, ready, (int)ARRAY_LEN(ready),
 				   keys_held ? FORGET_KEYS_MS : -1);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
@@ -196,6 +197,28 @@ out:
 	return rc;
 }
 
+/* The sockets of a port form a group in the order of their binding; the program's answer is a place
+ * in it, and one beyond its end means the kernel's own choice (socket(7), SO_ATTACH_REUSEPORT_CBPF). */
+static void spread(const struct udp *first, const struct udp_options *o)
+{
+	const uint32_t by_hash = UINT32_MAX;
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0), /* the payload begins here */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, o->spread.first_byte, 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, o->spread.at),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, o->pairs),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+		BPF_STMT(BPF_RET | BPF_K, by_hash),
+	};
+	const struct sock_fprog program = { ARRAY_LEN(code), code };
+
+	(void)setsockopt(first->v4.fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+			 sizeof program);
+	if (first->v6.fd >= 0)
+		(void)setsockopt(first->v6.fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+				 sizeof program);
+}
+
 enum err_code udp_open(struct udp **out, const struct udp_options *o, struct err *e)
 {
 	struct udp *pairs[UDP_PAIRS_MAX] = { 0 };
@@ -210,6 +233,8 @@ enum err_code udp_open(struct udp **out, const struct udp_options *o, struct err
 	}
 	for (unsigned i = 1; !rc && i < o->pairs; i++)
 		rc = pair_open(&pairs[i], pairs[0]->port, true, o, &retry, e);
+	if (!rc && o->pairs > 1 && o->spread.at)
+		spread(pairs[0], o);
 	for (unsigned i = 0; i < o->pairs; i++) {
 		if (rc)
 			udp_close(pairs[i]);

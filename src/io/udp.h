@@ -28,6 +28,13 @@ struct udp_options {
 	unsigned pairs; /* 1..UDP_PAIRS_MAX share the port; the kernel spreads senders over them */
 	bool gso; /* may segment when sending */
 	bool gro; /* may receive joined datagrams */
+	/* Which of several pairs gets a datagram: one that begins with `first_byte` goes to pair
+	 * number (its byte at `at`) % pairs, any other by the kernel's hash of the addresses.  `at` 0:
+	 * always by the hash.  Best effort. */
+	struct {
+		uint8_t first_byte;
+		uint16_t at;
+	} spread;
 };
 
 /* Opens `o->pairs` pairs into out[].  A port that somebody else holds is ERR_IN_USE and named.  A

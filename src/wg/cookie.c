@@ -17,17 +17,17 @@ static const uint8_t *mac2_of(const uint8_t *dgram, size_t n)
 void wg_cookie_checker_init(struct wg_cookie_checker *c, const struct public_key *own)
 {
 	wipe(c, sizeof *c);
-	blake2s_hash2(c->mac1_key, label_mac1, LABEL_LEN, own->b, sizeof own->b);
+	blake2s_hash2(c->mac1.b, label_mac1, LABEL_LEN, own->b, sizeof own->b);
 	blake2s_hash2(c->cookie_key, label_cookie, LABEL_LEN, own->b, sizeof own->b);
 }
 
-bool wg_mac1_ok(const struct wg_cookie_checker *c, const uint8_t *dgram, size_t n)
+bool wg_mac1_ok(const struct wg_mac1_key *k, const uint8_t *dgram, size_t n)
 {
 	uint8_t mac[MAC_LEN];
 
 	if (n < 2 * MAC_LEN)
 		return false;
-	blake2s_keyed(mac, sizeof mac, c->mac1_key, sizeof c->mac1_key, dgram, n - 2 * MAC_LEN);
+	blake2s_keyed(mac, sizeof mac, k->b, sizeof k->b, dgram, n - 2 * MAC_LEN);
 	return ct_equal(mac, mac1_of(dgram, n), sizeof mac);
 }
 

@@ -9,8 +9,13 @@
 #include "base/addr.h"
 #include "wg/messages.h"
 
+/* HASH("mac1----" || own public key); no secret. */
+struct wg_mac1_key {
+	uint8_t b[BLAKE2S_LEN];
+};
+
 struct wg_cookie_checker {
-	uint8_t mac1_key[BLAKE2S_LEN]; /* HASH("mac1----" || own public key) */
+	struct wg_mac1_key mac1;
 	uint8_t cookie_key[BLAKE2S_LEN]; /* HASH("cookie--" || own public key) */
 	uint8_t secret[BLAKE2S_LEN];
 	int64_t secret_born;
@@ -20,7 +25,7 @@ struct wg_cookie_checker {
 typedef void wg_random(void *ctx, void *p, size_t n);
 
 void wg_cookie_checker_init(struct wg_cookie_checker *c, const struct public_key *own);
-bool wg_mac1_ok(const struct wg_cookie_checker *c, const uint8_t *dgram, size_t n);
+bool wg_mac1_ok(const struct wg_mac1_key *k, const uint8_t *dgram, size_t n);
 /* True when mac2 proves that the sender got our cookie at this address and port.  The secret is
  * renewed every WG_COOKIE_SECRET_LIFE. */
 bool wg_mac2_ok(struct wg_cookie_checker *c, const uint8_t *dgram, size_t n,

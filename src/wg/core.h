@@ -9,6 +9,12 @@
 #include "wg/peer_table.h"
 #include "wg/ratelimit.h"
 
+/* What packet calls need to know strangers by. */
+struct wg_door {
+	struct retired_node retired;
+	struct wg_mac1_key mac1;
+};
+
 struct wg_device {
 	/* shared with workers */
 	atomic_bool up;
@@ -17,6 +23,7 @@ struct wg_device {
 	struct wg_index index;
 	struct lpm *allowed;
 	struct wg_counts counts;
+	_Atomic(struct wg_door *) door; /* NULL without a private key; replaced whole and retired */
 
 	/* const after start */
 	struct wg_ops ops;
@@ -32,6 +39,7 @@ struct wg_device {
 	int64_t load_until; /* mac2 is demanded until then */
 	uint16_t mtu;
 	size_t staged_bytes;
+	unsigned next_lane;
 	uint64_t last_session_id;
 	struct list peers; /* in order of creation */
 	struct wg_peer_table table;

@@ -74,8 +74,15 @@ void wg_device_free(struct wg_device *d)
 	if (atomic_load_explicit(&d->index.table, memory_order_relaxed))
 		wg_index_done(&d->index);
 	lpm_free(d->allowed);
+	free(atomic_load_explicit(&d->door, memory_order_relaxed));
 	wipe(d, sizeof *d);
 	free(d);
+}
+
+void wg_device_set_lanes(struct wg_device *d, unsigned n)
+{
+	BUG_ON(n > WG_LANES_MAX || d->table.count);
+	d->index.lanes = n;
 }
 
 /* ---- keys ---- */
@@ -94,6 +101,23 @@ bool wg_device_public_key(const struct wg_device *d, struct public_key *out)
 	return d->has_key;
 }
 
+static void door_free(struct retired_node *n)
+{
+	free(CONTAINER_OF(n, struct wg_door, retired));
+}
+
+/* Without memory there is no door, and control looks at all that comes. */
+static void renew_door(struct wg_device *d)
+{
+	struct wg_door *fresh = d->has_key ? calloc(1, sizeof *fresh) : NULL, *old;
+
+	if (fresh)
+		fresh->mac1 = d->checker.mac1;
+	old = atomic_exchange(&d->door, fresh);
+	if (old)
+		retired_add(d->retired, &old->retired, door_free);
+}
+
 /* What belonged to the old key (sessions, half-done handshakes, static-static secrets) is void by
  * its generation at once; each peer frees it in its own time, so that a million of them wait for
  * nothing. */
@@ -110,12 +134,15 @@ void wg_device_set_private_key(struct wg_device *d, const struct secret_key *k, 
 	wipe(&d->public_key, sizeof d->public_key);
 	wipe(&d->checker, sizeof d->checker);
 	d->has_key = has_key;
-	if (!has_key)
+	if (!has_key) {
+		renew_door(d);
 		return;
+	}
 	d->private_key = *k;
 	secret_key_clamp(&d->private_key);
 	public_key_of(&d->public_key, &d->private_key);
 	wg_cookie_checker_init(&d->checker, &d->public_key);
+	renew_door(d);
 	self = wg_device_find_peer(d, &d->public_key);
 	if (self)
 		remove_peer(d, self);
@@ -170,6 +197,7 @@ static enum err_code add_peer(struct wg_device *d, const struct public_key *k, s
 		return err_set(e, ERR_NOMEM, "no memory for a peer");
 	}
 	list_add_tail(&d->peers, &p->link);
+	p->lane = (uint8_t)(d->next_lane++ % MAX(d->index.lanes, 1u));
 	*out = p;
 	return ERR_OK;
 }

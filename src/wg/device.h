@@ -105,6 +105,12 @@ void wg_device_set_roaming(struct wg_device *d, bool on);
  * forgotten and timers stop.  A new device is down. */
 void wg_device_set_up(struct wg_device *d, bool up, int64_t now);
 void wg_device_set_mtu(struct wg_device *d, uint16_t mtu);
+/* Datagrams of type 4 are spread over `n` receivers by byte WG_LANE_AT modulo n: from now on each
+ * peer's indices are such that all of its datagrams reach the same one, wherever they come from.
+ * Before the first peer only. */
+void wg_device_set_lanes(struct wg_device *d, unsigned n);
+#define WG_LANES_MAX 64
+#define WG_LANE_AT 4 /* the low byte of the receiver index */
 
 /* ---- reading ---- */
 

@@ -59,7 +59,7 @@ static bool make_initiation(struct wg_peer *p, struct wg_handshake *h,
 	if (!wg_noise_write_initiation(&h->noise, &in, m.ephemeral, m.sealed_static,
 				       m.sealed_timestamp, timestamp, sizeof timestamp))
 		return false;
-	if (!wg_index_take(&d->index, &h->local_index, p, d->ops.random, d->ops.ctx))
+	if (!wg_index_take(&d->index, &h->local_index, p, p->lane, d->ops.random, d->ops.ctx))
 		return false;
 	h->waiting = true;
 	h->key_generation = wg_key_generation(d);
@@ -168,7 +168,7 @@ static enum wg_verdict make_response(struct wg_peer *p, struct wg_noise *n,
 	wipe(&ephemeral, sizeof ephemeral);
 	if (!ok)
 		return DROP_HANDSHAKE;
-	if (!wg_index_take(&d->index, &r.sender, p, d->ops.random, d->ops.ctx))
+	if (!wg_index_take(&d->index, &r.sender, p, p->lane, d->ops.random, d->ops.ctx))
 		return DROP_NO_MEMORY;
 	s = derive(p, n, false, r.sender, m->sender, now);
 	if (!s) {
@@ -348,7 +348,7 @@ static void send_cookie_reply(struct wg_device *d, const uint8_t *dgram, size_t 
 static enum wg_verdict check_sender(struct wg_device *d, const uint8_t *dgram, size_t n,
 				    const struct wg_path *from, bool under_load, int64_t now)
 {
-	if (!wg_mac1_ok(&d->checker, dgram, n))
+	if (!wg_mac1_ok(&d->checker.mac1, dgram, n))
 		return DROP_BAD_MAC1;
 	if (under_load)
 		d->load_until = now + WG_UNDER_LOAD_HOLD;

@@ -126,16 +126,29 @@ static bool make_room(struct wg_index *x)
 	return true;
 }
 
-bool wg_index_take(struct wg_index *x, uint32_t *out, struct wg_peer *p, wg_random *random,
-		   void *ctx)
+static uint32_t into_lane(uint32_t index, unsigned lane, unsigned lanes)
+{
+	uint32_t low = index & 0xff;
+
+	if (lanes < 2)
+		return index;
+	low = low - low % lanes + lane % lanes;
+	if (low > 0xff)
+		low -= lanes;
+	return (index & ~0xffu) | low;
+}
+
+bool wg_index_take(struct wg_index *x, uint32_t *out, struct wg_peer *p, unsigned lane,
+		   wg_random *random, void *ctx)
 {
 	uint32_t index;
 
 	if (!make_room(x))
 		return false;
-	do
+	do {
 		random(ctx, &index, sizeof index);
-	while (index == FREE || index == GONE || find(table_of(x), index));
+		index = into_lane(index, lane, x->lanes);
+	} while (index == FREE || index == GONE || find(table_of(x), index));
 	put(table_of(x), index, (uintptr_t)p | IS_HANDSHAKE);
 	*out = index;
 	return true;

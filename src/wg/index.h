@@ -18,13 +18,16 @@ struct wg_index_table;
 struct wg_index {
 	_Atomic(struct wg_index_table *) table;
 	struct retired *retired;
+	unsigned lanes; /* see wg_index_take; 0 or 1: none */
 };
 
 MUST_CHECK bool wg_index_init(struct wg_index *x, struct retired *retired);
 void wg_index_done(struct wg_index *x); /* no reader may be left */
 
-/* Takes a number that nobody has, for a handshake of `p`; false without memory. */
-MUST_CHECK bool wg_index_take(struct wg_index *x, uint32_t *out, struct wg_peer *p,
+/* Takes a number that nobody has, for a handshake of `p`; false without memory.  With lanes its low
+ * byte, the first of the four on the wire, is `lane` modulo their number: so who spreads datagrams
+ * over several receivers by that byte gives each peer one of them. */
+MUST_CHECK bool wg_index_take(struct wg_index *x, uint32_t *out, struct wg_peer *p, unsigned lane,
 			      wg_random *random, void *ctx);
 /* From now on the number means this session, for every thread. */
 void wg_index_set_session(struct wg_index *x, uint32_t index, struct wg_session *s);

@@ -75,6 +75,7 @@ struct wg_peer {
 	bool dead; /* removed; only events may still name it */
 	bool has_configured_endpoint;
 	uint8_t static_state; /* enum wg_static_state, of static_generation */
+	uint8_t lane; /* of its receiver indices */
 	uint16_t keepalive_s;
 	uint32_t static_generation;
 	uint32_t jitter; /* ns, for the next unanswered data */

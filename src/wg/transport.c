@@ -99,6 +99,19 @@ void wg_send_source_failed(struct wg_peer *p, struct wg_events *ev)
 
 /* ---- in ---- */
 
+enum wg_verdict wg_handshake_look(const struct wg_device *d, const uint8_t *dgram, size_t n)
+{
+	enum wg_message_type type = wg_message_type(dgram, n);
+	const struct wg_door *door;
+
+	if (type == WG_NO_MESSAGE || type == WG_TRANSPORT)
+		return DROP_MALFORMED;
+	if (type == WG_COOKIE_REPLY)
+		return WG_OK;
+	door = atomic_load_explicit(&d->door, memory_order_acquire);
+	return !door || wg_mac1_ok(&door->mac1, dgram, n) ? WG_OK : DROP_BAD_MAC1;
+}
+
 enum wg_verdict wg_receive_begin(struct wg_device *d, uint8_t *dgram, size_t n, int64_t now,
 				 struct wg_receive *out)
 {

@@ -56,6 +56,12 @@ void wg_send_done(struct wg_peer *p, size_t n, size_t bytes, int64_t now, struct
 /* The kernel refused our cached source: choose anew. */
 void wg_send_source_failed(struct wg_peer *p, struct wg_events *ev);
 
+/* A datagram that is no transport message: WG_OK when it is worth the control thread's time, else
+ * the drop.  Length and mac1 are checked here, so that a flood of junk cannot fill the queue in
+ * front of honest handshakes; the private key may change meanwhile, so wg_device_handshake checks
+ * again. */
+enum wg_verdict wg_handshake_look(const struct wg_device *d, const uint8_t *dgram, size_t n);
+
 struct wg_receive {
 	struct wg_session *session;
 	struct wg_peer *peer; /* the session's, for batching by peer */

@@ -80,6 +80,7 @@ static enum err_code start(struct wgd *w, const struct wgd_options *o, struct er
 		.tun_fd = fd_given(o->tun_fd),
 		.mtu = (uint16_t)o->mtu,
 		.workers = o->workers,
+		.unpinned = o->unpinned,
 		.offloads = o->offloads,
 	};
 	int listen_fd = fd_given(o->uapi_fd);

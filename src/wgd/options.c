@@ -22,6 +22,8 @@ static const struct opt rows[] = {
 	  "send each datagram with a call of its own", NULL },
 	{ "no-udp-gro", 0, OPT_FLAG, AT(no_udp_gro), 0, 0, NULL, NULL, NULL,
 	  "receive each datagram by itself", NULL },
+	{ "unpinned", 0, OPT_FLAG, AT(unpinned), 0, 0, NULL, NULL, NULL,
+	  "let several workers move between processors", NULL },
 	{ "tun-fd", 0, OPT_U32, AT(tun_fd), WGD_FD_MIN, WGD_FD_MAX, NULL, "WG_TUN_FD", "FD",
 	  "use this open TUN descriptor", "Taking over descriptors" },
 	{ "uapi-fd", 0, OPT_U32, AT(uapi_fd), WGD_FD_MIN, WGD_FD_MAX, NULL, "WG_UAPI_FD", "FD",

@@ -20,6 +20,7 @@ struct wgd_options {
 	uint32_t workers;
 	uint32_t mtu;
 	bool no_tun_offload, no_udp_gso, no_udp_gro;
+	bool unpinned;
 	bool json;
 
 	const char *ifname;

@@ -187,6 +187,9 @@ traffic_end() { touch "$work/enough"; wait "$during" || { cat "$work/during.log"
 
 if tunnel "--workers 2" "--workers 2"; then
 	check "changes: ping" ns A ping -q -c 1 -W 5 10.78.0.2
+	# each of several workers has a processor of its own
+	pinned() { grep -h Cpus_allowed_list "/proc/$daemon_a/task/"*/status | awk '$2 ~ /^[0-9]+$/ {print $2}' | sort -u | wc -l; }
+	if [ "$(nproc)" -ge 2 ]; then check_eq "workers are pinned" 2 "$(pinned)"; else skip "workers are pinned" "one processor"; fi
 	# what a stranger may send: runs of one-byte datagrams, the largest ones, every type, odd tails
 	ns B python3 -c 'import os,random,socket
 u=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); u.bind(("10.77.0.2",0))

@@ -381,6 +381,49 @@ static void test_pairs_share(void **state)
 	udp_batch_free(b);
 }
 
+/* The chosen byte decides, whoever sends; what begins differently goes where the hash says. */
+static void test_pairs_spread(void **state)
+{
+	struct udp_options o = { .pairs = 3, .spread = { .first_byte = 4, .at = 2 } };
+	struct udp *rx[3] = { 0 };
+	struct udp_batch *b = udp_batch_new();
+	struct err e = { 0 };
+	size_t total = 0;
+
+	(void)state;
+	assert_int_equal(udp_open(rx, &o, &e), ERR_OK);
+	for (unsigned i = 0; i < 256; i++) {
+		struct udp *tx = open_one(0, false, false);
+		uint8_t data[3] = { i % 8 ? 4 : 5, 0, (uint8_t)i };
+		struct udp_out m = { .data = data,
+				     .len = sizeof data,
+				     .segment = sizeof data,
+				     .to = loopback(i & 1 && have_v6 ? IP_V6 : IP_V4,
+						    udp_port(rx[0])) };
+
+		udp_send(tx, &m, 1);
+		assert_int_equal(m.result, UDP_SENT);
+		udp_close(tx);
+	}
+	for (unsigned w = 0; w < 3; w++) {
+		for (unsigned v6 = 0; v6 < 2; v6++) {
+			struct udp_in *in;
+			size_t n;
+
+			while ((n = udp_receive(rx[w], v6 ? IP_V6 : IP_V4, b, &in)) > 0) {
+				total += n;
+				for (size_t i = 0; i < n; i++) {
+					if (in[i].data[0] == 4)
+						assert_int_equal(in[i].data[2] % 3, w);
+				}
+			}
+		}
+		udp_close(rx[w]);
+	}
+	assert_int_equal(total, 256);
+	udp_batch_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_random_port_taken_for_v6),
 		cmocka_unit_test(test_pairs_share),
+		cmocka_unit_test(test_pairs_spread),
 	};
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -324,6 +324,8 @@ static void changed_initiations(void **state)
 			want = DROP_MALFORMED;
 		if (i >= WG_INITIATION_LEN - MAC_LEN)
 			break; /* mac2 does not count without load */
+		/* What a worker sees of it before the queue. */
+		assert_int_equal(wg_handshake_look(s->side[1].d, bad.d, bad.n), want);
 		v = sim_receive(s, 1, &bad);
 		assert_int_equal(v, want);
 		/* With a mac1 that fits, the handshake itself refuses. */
@@ -334,7 +336,23 @@ static void changed_initiations(void **state)
 	}
 	assert_null(sim_peer(s, 1)->active); /* nothing was kept of all that */
 	assert_int_equal(s->side[1].seen.sent[WG_RESPONSE], 0);
+	assert_int_equal(wg_handshake_look(s->side[1].d, m.d, m.n), WG_OK);
 	assert_int_equal(sim_receive(s, 1, &m), WG_OK);
+}
+
+/* A worker's look follows the private key, and lets control decide where there is none. */
+static void look_follows_the_key(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dgram m = genuine(s);
+	struct secret_key other = { { 1, 2, 3 } }, none = { 0 };
+
+	assert_int_equal(wg_handshake_look(s->side[1].d, m.d, m.n - 1), DROP_MALFORMED);
+	wg_device_set_private_key(s->side[1].d, &other, s->now);
+	assert_int_equal(wg_handshake_look(s->side[1].d, m.d, m.n), DROP_BAD_MAC1);
+	wg_device_set_private_key(s->side[1].d, &none, s->now);
+	assert_int_equal(wg_handshake_look(s->side[1].d, m.d, m.n), WG_OK);
+	assert_int_equal(sim_receive(s, 1, &m), DROP_HANDSHAKE);
 }
 
 static void zero_ephemeral(void **state)
@@ -592,6 +610,7 @@ int main(void)
 		WITH_SIM(another_key_ends_sessions),
 		WITH_SIM(small_order_peer),
 		WITH_SIM(changed_initiations),
+		WITH_SIM(look_follows_the_key),
 		WITH_SIM(zero_ephemeral),
 		WITH_SIM(changed_responses),
 		WITH_SIM(replayed_initiations),

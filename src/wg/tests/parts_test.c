@@ -180,7 +180,7 @@ static void index_table(void **state)
 		for (size_t i = 0; i < INDICES; i++) {
 			struct wg_peer *p = (struct wg_peer *)(void *)&peers[i];
 
-			assert_true(wg_index_take(&x, &taken[i], p, rng_bytes, NULL));
+			assert_true(wg_index_take(&x, &taken[i], p, 0, rng_bytes, NULL));
 			high += taken[i] >> 31;
 		}
 		for (size_t i = 0; i < INDICES; i++) {
@@ -202,6 +202,34 @@ static void index_table(void **state)
 	retired_free(&retired, retired_advance(&retired));
 }
 
+/* The byte that spreads datagrams says the peer's lane, whatever the number of lanes. */
+static void index_lanes(void **state)
+{
+	struct retired retired = { 0 };
+	uint64_t peer = 0; /* only its address counts */
+	struct wg_index x;
+
+	(void)state;
+	rng_state = 5;
+	assert_true(wg_index_init(&x, &retired));
+	for (unsigned lanes = 0; lanes <= 64; lanes++) {
+		x.lanes = lanes;
+		for (unsigned i = 0; i < 500; i++) {
+			uint8_t wire[4];
+			uint32_t index;
+
+			assert_true(wg_index_take(&x, &index, (struct wg_peer *)(void *)&peer,
+						  i % 64, rng_bytes, NULL));
+			store_le32(wire, index);
+			if (lanes > 1)
+				assert_int_equal(wire[0] % lanes, i % 64 % lanes);
+			assert_ptr_equal(wg_index_handshake(&x, index), &peer);
+		}
+	}
+	wg_index_done(&x);
+	retired_free(&retired, retired_advance(&retired));
+}
+
 /* An index becomes a session's and keeps meaning it through the growth of the table. */
 static void index_session(void **state)
 {
@@ -215,13 +243,13 @@ static void index_session(void **state)
 	rng_state = 4;
 	assert_non_null(s);
 	assert_true(wg_index_init(&x, &retired));
-	assert_true(
-		wg_index_take(&x, &s->local_index, (struct wg_peer *)(void *)s, rng_bytes, NULL));
+	assert_true(wg_index_take(&x, &s->local_index, (struct wg_peer *)(void *)s, 0, rng_bytes,
+				  NULL));
 	wg_index_set_session(&x, s->local_index, s);
 	assert_null(wg_index_handshake(&x, s->local_index));
 	for (size_t i = 0; i < 5000; i++) {
 		assert_true(
-			wg_index_take(&x, &other, (struct wg_peer *)(void *)s, rng_bytes, NULL));
+			wg_index_take(&x, &other, (struct wg_peer *)(void *)s, 0, rng_bytes, NULL));
 		assert_ptr_equal(wg_index_session(&x, s->local_index), s);
 	}
 	wg_index_drop(&x, s->local_index);
@@ -333,7 +361,7 @@ static void cookie_end_init(struct cookie_end *c)
 static bool proves(struct cookie_end *c, int64_t signed_at, int64_t checked_at)
 {
 	wg_cookie_sign(&c->memory, &c->key, c->dgram, sizeof c->dgram, signed_at);
-	assert_true(wg_mac1_ok(&c->checker, c->dgram, sizeof c->dgram));
+	assert_true(wg_mac1_ok(&c->checker.mac1, c->dgram, sizeof c->dgram));
 	return wg_mac2_ok(&c->checker, c->dgram, sizeof c->dgram, &c->from, rng_bytes, NULL,
 			  checked_at);
 }
@@ -388,11 +416,11 @@ static void mac1_covers_all(void **state)
 	wg_cookie_sign(&c.memory, &c.key, c.dgram, sizeof c.dgram, 0);
 	for (size_t i = 0; i < sizeof c.dgram - MAC_LEN; i++) {
 		c.dgram[i] ^= 1;
-		assert_false(wg_mac1_ok(&c.checker, c.dgram, sizeof c.dgram));
+		assert_false(wg_mac1_ok(&c.checker.mac1, c.dgram, sizeof c.dgram));
 		c.dgram[i] ^= 1;
 	}
-	assert_true(wg_mac1_ok(&c.checker, c.dgram, sizeof c.dgram));
-	assert_false(wg_mac1_ok(&c.checker, c.dgram, 2 * MAC_LEN - 1));
+	assert_true(wg_mac1_ok(&c.checker.mac1, c.dgram, sizeof c.dgram));
+	assert_false(wg_mac1_ok(&c.checker.mac1, c.dgram, 2 * MAC_LEN - 1));
 }
 
 /* ---- messages ---- */
@@ -472,12 +500,13 @@ static void verdict_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(replay_rows),	   cmocka_unit_test(replay_model),
-		cmocka_unit_test(wheel_model),	   cmocka_unit_test(index_table),
-		cmocka_unit_test(index_session),   cmocka_unit_test(peer_table),
-		cmocka_unit_test(rate_limit),	   cmocka_unit_test(cookie_life),
-		cmocka_unit_test(mac1_covers_all), cmocka_unit_test(padding),
-		cmocka_unit_test(types),	   cmocka_unit_test(verdict_names),
+		cmocka_unit_test(replay_rows),	 cmocka_unit_test(replay_model),
+		cmocka_unit_test(wheel_model),	 cmocka_unit_test(index_table),
+		cmocka_unit_test(index_lanes),	 cmocka_unit_test(index_session),
+		cmocka_unit_test(peer_table),	 cmocka_unit_test(rate_limit),
+		cmocka_unit_test(cookie_life),	 cmocka_unit_test(mac1_covers_all),
+		cmocka_unit_test(padding),	 cmocka_unit_test(types),
+		cmocka_unit_test(verdict_names),
 	};
 
 	if (!crypto_init())
