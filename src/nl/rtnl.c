@@ -147,12 +147,12 @@ enum err_code nl_link_delete(struct nl *n, uint32_t index, struct err *e)
 
 static bool link_row(void *ctx, const struct nl_message *m)
 {
-	struct nl_rows *rows = ctx;
+	struct rows *rows = ctx;
 	struct nl_link l, *row;
 
 	if (m->type != RTM_NEWLINK || !nl_parse_link(m, &l, NULL))
 		return true;
-	row = nl_rows_add(rows);
+	row = rows_add(rows);
 	if (row)
 		*row = l;
 	return row != NULL;
@@ -161,7 +161,7 @@ static bool link_row(void *ctx, const struct nl_message *m)
 enum err_code nl_links(struct nl *n, bool (*fn)(void *ctx, const struct nl_link *l), void *ctx,
 		       struct err *e)
 {
-	AUTO(nl_rows_done) struct nl_rows rows = { .size = sizeof(struct nl_link) };
+	AUTO(rows_done) struct rows rows = { .size = sizeof(struct nl_link) };
 	const struct ifinfomsg i = { 0 };
 	struct nlmsghdr *h = nl_request(n->request, RTM_GETLINK, 0, &i, sizeof i);
 	const struct nl_link *l;
@@ -181,7 +181,7 @@ enum err_code nl_links(struct nl *n, bool (*fn)(void *ctx, const struct nl_link 
 /* ---- addresses ---- */
 
 struct address_dump {
-	struct nl_rows rows;
+	struct rows rows;
 	uint32_t ifindex;
 };
 
@@ -193,7 +193,7 @@ static bool address_row(void *ctx, const struct nl_message *m)
 	if (m->type != RTM_NEWADDR || !nl_parse_address(m, &a) ||
 	    (d->ifindex && a.ifindex != d->ifindex))
 		return true;
-	row = nl_rows_add(&d->rows);
+	row = rows_add(&d->rows);
 	if (row)
 		*row = a;
 	return row != NULL;
@@ -220,7 +220,7 @@ enum err_code nl_addresses(struct nl *n, uint32_t ifindex,
 	for (k = 0; k < d.rows.count && fn(ctx, &a[k]); k++)
 		;
 out:
-	nl_rows_done(&d.rows);
+	rows_done(&d.rows);
 	return rc;
 }
 
@@ -269,7 +269,7 @@ enum err_code nl_address_delete(struct nl *n, const struct nl_address *a, struct
 /* ---- routes ---- */
 
 struct route_dump {
-	struct nl_rows rows;
+	struct rows rows;
 	uint32_t table;
 	uint8_t family;
 	bool only_default;
@@ -284,7 +284,7 @@ static bool route_row(void *ctx, const struct nl_message *m)
 	if (m->type != RTM_NEWROUTE || !nl_parse_route(m, &r) || r.dst.addr.family != d->family ||
 	    (d->table && r.table != d->table) || (d->only_default && r.dst.len))
 		return true;
-	row = nl_rows_add(&d->rows);
+	row = rows_add(&d->rows);
 	if (row)
 		*row = r;
 	return row != NULL;
@@ -320,7 +320,7 @@ enum err_code nl_routes(struct nl *n, uint8_t family, uint32_t table,
 	for (k = 0; k < d.rows.count && fn(ctx, &r[k]); k++)
 		;
 out:
-	nl_rows_done(&d.rows);
+	rows_done(&d.rows);
 	return rc;
 }
 
@@ -492,14 +492,14 @@ enum err_code nl_default_route(struct nl *n, uint8_t family, struct nl_route *ou
 	if (!rc)
 		*out = chosen;
 out:
-	nl_rows_done(&d.rows);
+	rows_done(&d.rows);
 	return rc;
 }
 
 /* ---- rules ---- */
 
 struct rule_dump {
-	struct nl_rows rows;
+	struct rows rows;
 	uint8_t family;
 };
 
@@ -510,7 +510,7 @@ static bool rule_row(void *ctx, const struct nl_message *m)
 
 	if (m->type != RTM_NEWRULE || !nl_parse_rule(m, &r) || r.family != d->family)
 		return true;
-	row = nl_rows_add(&d->rows);
+	row = rows_add(&d->rows);
 	if (row)
 		*row = r;
 	return row != NULL;
@@ -536,7 +536,7 @@ enum err_code nl_rules(struct nl *n, uint8_t family, bool (*fn)(void *ctx, const
 	for (k = 0; k < d.rows.count && fn(ctx, &r[k]); k++)
 		;
 out:
-	nl_rows_done(&d.rows);
+	rows_done(&d.rows);
 	return rc;
 }
 

@@ -144,42 +144,9 @@ int nl_exchange(struct nl *n, struct nlmsghdr *h, nl_answer_fn *answer, void *ct
 	return exchange(n, h, answer, ctx);
 }
 
-static void rows_free(const struct nl_rows *rows)
-{
-	if (rows->p && rows->secret)
-		wipe(rows->p, rows->cap * rows->size);
-	free(rows->p);
-}
-
-void nl_rows_done(struct nl_rows *rows)
-{
-	rows_free(rows);
-	rows->p = NULL;
-}
-
-void *nl_rows_add(struct nl_rows *rows)
-{
-	size_t cap = rows->cap ? rows->cap * 2 : 16;
-	uint8_t *p;
-
-	if (rows->count == rows->cap) {
-		p = reallocarray(NULL, cap, rows->size);
-		if (!p) {
-			rows->no_memory = true;
-			return NULL;
-		}
-		if (rows->count)
-			memcpy(p, rows->p, rows->count * rows->size);
-		rows_free(rows);
-		rows->p = p;
-		rows->cap = cap;
-	}
-	return rows->p + rows->size * rows->count++;
-}
-
 /* EINTR: the state changed while the kernel listed it.  ENOBUFS: a part was dropped.  EBUSY: a
  * dump that we gave up is still under way. */
-int nl_dump(struct nl *n, struct nlmsghdr *h, nl_answer_fn *row, struct nl_rows *rows, void *ctx)
+int nl_dump(struct nl *n, struct nlmsghdr *h, nl_answer_fn *row, struct rows *rows, void *ctx)
 {
 	int sys, i;
 

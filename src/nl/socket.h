@@ -9,6 +9,7 @@
 
 #include <libmnl/libmnl.h>
 
+#include "base/rows.h"
 #include "nl/message.h"
 
 #define NL_REQUEST_MAX 1024 /* the largest built in n->request is below 200 bytes */
@@ -40,20 +41,9 @@ typedef bool nl_answer_fn(void *ctx, const struct nl_message *m);
  * before.  Returns 0 or an errno; n->why is set. */
 int nl_exchange(struct nl *n, struct nlmsghdr *h, nl_answer_fn *answer, void *ctx);
 
-/* A growing row of equal elements, collected by a dump. */
-struct nl_rows {
-	uint8_t *p;
-	size_t count, cap, size; /* `size`: of one element */
-	bool no_memory;
-	bool secret; /* wiped when the row moves or ends */
-};
-void nl_rows_done(struct nl_rows *rows);
-/* Room for one more; NULL without memory, remembered. */
-void *nl_rows_add(struct nl_rows *rows);
-
 /* Sends a dump request; `row` adds to `rows` what it wants of each message.  An interrupted dump
  * is begun again with empty rows.  Returns 0 or an errno. */
-int nl_dump(struct nl *n, struct nlmsghdr *h, nl_answer_fn *row, struct nl_rows *rows, void *ctx);
+int nl_dump(struct nl *n, struct nlmsghdr *h, nl_answer_fn *row, struct rows *rows, void *ctx);
 
 /* Writes "WHAT: kernel's words: errno's text" and returns the code that fits netlink's errnos. */
 enum err_code nl_refused(const struct nl *n, int sys, struct err *e, const char *fmt, ...)

@@ -63,7 +63,7 @@ static enum err_code refused(const struct nl_wg *w, int sys, uint32_t ifindex, c
 struct reading {
 	uint16_t family;
 	struct nl_wg_device device;
-	struct nl_rows peers, ips;
+	struct rows peers, ips;
 };
 
 static struct nl_wg_peer *newest(const struct reading *d)
@@ -79,7 +79,7 @@ static bool take_peer(void *ctx, const struct nl_wg_peer *p)
 
 	if (d->peers.count == NL_WG_PEERS_MAX)
 		return false;
-	row = nl_rows_add(&d->peers);
+	row = rows_add(&d->peers);
 	if (!row)
 		return false;
 	*row = *p;
@@ -94,7 +94,7 @@ static bool take_allowed_ip(void *ctx, const struct ip_prefix *ip)
 
 	if (d->ips.count == NL_WG_IPS_MAX)
 		return false;
-	row = nl_rows_add(&d->ips);
+	row = rows_add(&d->ips);
 	if (!row) {
 		d->peers.no_memory = true; /* what nl_dump looks at */
 		return false;
@@ -141,8 +141,8 @@ enum err_code nl_wg_read(struct nl_wg *w, uint32_t ifindex, struct nl_wg_list *o
 	sys = nl_dump(w->nl, h, take_message, &d.peers, &d);
 	wipe(w->nl->answer, sizeof w->nl->answer);
 	if (sys) {
-		nl_rows_done(&d.peers);
-		nl_rows_done(&d.ips);
+		rows_done(&d.peers);
+		rows_done(&d.ips);
 		wipe(&d.device, sizeof d.device);
 		return refused(w, sys, ifindex, "read", e);
 	}
