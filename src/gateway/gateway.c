@@ -8,8 +8,7 @@
 
 #include "base/log.h"
 #include "device/uapi_server.h"
-#include "gateway/control_server.h"
-#include "gateway/core.h"
+#include "gateway/lines.h"
 #include "gateway/ready.h"
 #include "gateway/rights.h"
 #include "net/net.h"
@@ -117,21 +116,6 @@ static int64_t host_wall_ns(void *ctx)
 	return clock_real_ns();
 }
 
-/* ---- the control socket ---- */
-
-static bool control_answer(void *ctx, struct str line, struct buf *out)
-{
-	struct gateway *g = ctx;
-
-	return core_answer_line(&g->core, line, out);
-}
-
-static bool control_refuse(void *ctx, const char *why, struct buf *out)
-{
-	(void)ctx;
-	return core_refuse_line(clock_real_ns(), why, out);
-}
-
 /* ---- starting ---- */
 
 static void signal_taken(void *ctx, int signo)
@@ -176,7 +160,7 @@ static bool host_has_ipv6(void)
 	return access(FORWARD6, F_OK) == 0;
 }
 
-static void want_add(struct net_want *w, const struct ip_prefix *network)
+static void want_add(struct net_tunnel *w, const struct ip_prefix *network)
 {
 	w->addresses[w->address_count++] = settings_server_address(network);
 	w->masquerade[w->masquerade_count++] = *network;
@@ -185,14 +169,12 @@ static void want_add(struct net_want *w, const struct ip_prefix *network)
 static void want_fill(struct gateway *g)
 {
 	const struct settings *s = &g->core.settings;
+	struct net_tunnel *t = &g->want.tunnels[0];
 
-	g->want = (struct net_want){
-		.ifname = s->ifname,
-		.mtu = s->mtu,
-		.up = true,
-		.forward_v4 = true,
-	};
-	want_add(&g->want, &s->network);
+	g->want = (struct net_want){ .tunnel_count = 1, .forward_v4 = true };
+	*t = (struct net_tunnel){ .mtu = s->mtu, .up = true };
+	BUG_ON(!str_copy(t->ifname, sizeof t->ifname, str_of(s->ifname)));
+	want_add(t, &s->network);
 	if (s->network6.addr.family == IP_NONE)
 		return;
 	if (!host_has_ipv6()) {
@@ -200,7 +182,7 @@ static void want_fill(struct gateway *g)
 		return;
 	}
 	g->want.forward_v6 = true;
-	want_add(&g->want, &s->network6);
+	want_add(t, &s->network6);
 }
 
 /* A network that the host is already in would cut the host off from it.  With clients in it, it
@@ -245,8 +227,8 @@ static enum err_code net_start(struct gateway *g, struct err *e)
 	if (rc)
 		return rc;
 	rc = net_open(&g->net, path, e);
-	for (size_t i = 0; rc == ERR_OK && i < g->want.masquerade_count; i++)
-		rc = overlap_check(g, &g->want.masquerade[i], e);
+	for (size_t i = 0; rc == ERR_OK && i < g->want.tunnels[0].masquerade_count; i++)
+		rc = overlap_check(g, &g->want.tunnels[0].masquerade[i], e);
 	return rc;
 }
 
@@ -308,11 +290,7 @@ static void uapi_refused(void *ctx, const struct err *why)
 
 static enum err_code sockets_start(struct gateway *g, struct err *e)
 {
-	const struct control_handler h = {
-		.ctx = g,
-		.answer = control_answer,
-		.refuse = control_refuse,
-	};
+	const struct control_handler h = lines_handler(&g->core);
 	enum err_code rc = uapi_server_open(&g->uapi, g->loop, g->dp, g->core.settings.ifname, -1,
 					    uapi_gone, g, e);
 
@@ -335,6 +313,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.state_dir = g->options->state_dir,
 		.started_ns = clock_real_ns(),
 		.calling = true,
+		.loop = g->loop,
 		.host = {
 			.ctx = g,
 			.change_peer = host_change_peer,
@@ -481,6 +460,7 @@ bool gateway_restart_wanted(const struct gateway *g)
 /* Nobody is served any more; the interface is still there. */
 static void serving_end(struct gateway *g)
 {
+	core_cancel(&g->core);
 	control_server_close(g->control);
 	g->control = NULL;
 	uapi_server_close(g->uapi);

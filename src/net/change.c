@@ -37,17 +37,47 @@ enum err_code changes_append(struct changes *to, const struct changes *from, str
 	return rc;
 }
 
+static bool same_prefix(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	return a->len == b->len && ip_eq(&a->addr, &b->addr);
+}
+
+static bool same_rule(const struct net_rule *a, const struct net_rule *b)
+{
+	return a->family == b->family && a->priority == b->priority && a->mark == b->mark &&
+	       a->table == b->table && !strcmp(a->ifname, b->ifname) &&
+	       same_prefix(&a->from, &b->from) && same_prefix(&a->to, &b->to);
+}
+
+struct change change_hold(const struct ip_prefix *network)
+{
+	struct change x = { .kind = CHANGE_ROUTE,
+			    .address = *network,
+			    .table = NL_TABLE_MAIN,
+			    .metric = CHANGE_METRIC_WORST };
+
+	ip_prefix_mask(&x.address);
+	return x;
+}
+
+bool change_is_hold(const struct change *x)
+{
+	return x->kind == CHANGE_ROUTE && !x->ifindex && x->table == NL_TABLE_MAIN &&
+	       x->metric == CHANGE_METRIC_WORST;
+}
+
 bool change_same_thing(const struct change *a, const struct change *b)
 {
 	if (a->kind != b->kind)
 		return false;
 	switch (a->kind) {
 	case CHANGE_ADDRESS:
-		return a->ifindex == b->ifindex && a->address.len == b->address.len &&
-		       ip_eq(&a->address.addr, &b->address.addr);
+		return a->ifindex == b->ifindex && same_prefix(&a->address, &b->address);
 	case CHANGE_ROUTE:
-		return a->address.len == b->address.len &&
-		       ip_eq(&a->address.addr, &b->address.addr);
+		return a->ifindex == b->ifindex && a->table == b->table && a->metric == b->metric &&
+		       same_prefix(&a->address, &b->address) && ip_eq(&a->gateway, &b->gateway);
+	case CHANGE_RULE:
+		return same_rule(&a->rule, &b->rule);
 	case CHANGE_MTU:
 	case CHANGE_UP:
 		return a->ifindex == b->ifindex;
@@ -78,51 +108,6 @@ void changes_remove(struct changes *c, struct change *x)
 	c->n--;
 }
 
-/* "net/ipv4/ip_forward" the way sysctl(8) and people write it. */
-static void describe_sysctl(struct buf *out, const struct change *x)
-{
-	const char *c;
-
-	buf_z(out, x->kind == CHANGE_KEEP ? "= sysctl " : "~ sysctl ");
-	for (c = x->name; *c; c++)
-		buf_char(out, *c == '/' ? '.' : *c == '.' ? '/' : *c);
-	if (x->kind == CHANGE_KEEP)
-		buf_printf(out, " %u", x->old);
-	else
-		buf_printf(out, " %u -> %u", x->old, x->now);
-}
-
-void change_describe(struct buf *out, const struct change *x)
-{
-	char text[PREFIX_TEXT_MAX];
-	char sign = x->old == x->now ? '~' : x->now ? '+' : '-';
-
-	switch (x->kind) {
-	case CHANGE_ADDRESS:
-		ip_prefix_format(text, &x->address);
-		buf_printf(out, "%c address %s dev %s", sign, text, x->ifname);
-		break;
-	case CHANGE_ROUTE:
-		ip_prefix_format(text, &x->address);
-		buf_printf(out, "%c blackhole route %s", sign, text);
-		break;
-	case CHANGE_MTU:
-		buf_printf(out, "~ mtu %u -> %u dev %s", x->old, x->now, x->ifname);
-		break;
-	case CHANGE_UP:
-		buf_printf(out, "~ link %s -> %s dev %s", x->old ? "up" : "down",
-			   x->now ? "up" : "down", x->ifname);
-		break;
-	case CHANGE_SYSCTL:
-	case CHANGE_KEEP:
-		describe_sysctl(out, x);
-		break;
-	case CHANGE_TABLE:
-		buf_printf(out, "%c nft table inet %s", sign, x->name);
-		break;
-	}
-}
-
 /* ---- making ---- */
 
 static enum err_code set_address(struct nl *nl, const struct change *x, bool there, struct err *e)
@@ -136,26 +121,52 @@ static enum err_code set_address(struct nl *nl, const struct change *x, bool the
 	return rc ? err_wrap(e, rc, "interface %s", x->ifname) : ERR_OK;
 }
 
-/* The worst metric: any other route to the network, such as the tunnel's own, is preferred. */
-static struct nl_route blackhole(const struct change *x)
+static struct nl_route route_of(const struct change *x)
 {
 	return (struct nl_route){ .dst = x->address,
-				  .table = NL_TABLE_MAIN,
-				  .metric = UINT32_MAX,
-				  .type = RTN_BLACKHOLE };
+				  .gateway = x->gateway,
+				  .oif = x->ifindex,
+				  .table = x->table,
+				  .metric = x->metric,
+				  .type = x->ifindex ? RTN_UNICAST : RTN_BLACKHOLE,
+				  .protocol = RTPROT_STATIC };
 }
 
 static enum err_code set_route(struct nl *nl, const struct change *x, bool there, struct err *e)
 {
-	const struct nl_route r = blackhole(x);
+	const struct nl_route r = route_of(x);
+	const char *what = x->ifindex ? "route" : "blackhole route";
 	char text[PREFIX_TEXT_MAX];
 	enum err_code rc;
 
 	ip_prefix_format(text, &x->address);
 	if (FAULT("net.route"))
-		return err_set(e, ERR_IO, "change the blackhole route %s: injected failure", text);
+		return err_set(e, ERR_IO, "change the %s %s: injected failure", what, text);
 	rc = there ? nl_route_add(nl, &r, e) : nl_route_delete(nl, &r, e);
-	return rc ? err_wrap(e, rc, "blackhole route %s", text) : ERR_OK;
+	return rc ? err_wrap(e, rc, "%s %s", what, text) : ERR_OK;
+}
+
+static struct nl_rule rule_of(const struct net_rule *w)
+{
+	struct nl_rule r = { .family = w->family,
+			     .priority = w->priority,
+			     .from = w->from,
+			     .to = w->to,
+			     .mark = w->mark,
+			     .table = w->table,
+			     .protocol = CHANGE_RULE_PROTOCOL };
+
+	memcpy(r.ifname, w->ifname, sizeof r.ifname);
+	return r;
+}
+
+static enum err_code set_rule(struct nl *nl, const struct change *x, bool there, struct err *e)
+{
+	const struct nl_rule r = rule_of(&x->rule);
+
+	if (FAULT("net.rule"))
+		return err_set(e, ERR_IO, "change rule %u: injected failure", r.priority);
+	return there ? nl_rule_add(nl, &r, e) : nl_rule_delete(nl, &r, e);
 }
 
 static enum err_code set_link(struct nl *nl, const struct change *x, uint32_t value, struct err *e)
@@ -184,6 +195,8 @@ static enum err_code set_value(struct nl *nl, const struct change *x, uint32_t v
 		return set_address(nl, x, value != 0, e);
 	case CHANGE_ROUTE:
 		return set_route(nl, x, value != 0, e);
+	case CHANGE_RULE:
+		return set_rule(nl, x, value != 0, e);
 	case CHANGE_MTU:
 	case CHANGE_UP:
 		return set_link(nl, x, value, e);
@@ -218,13 +231,14 @@ static bool look_at_address(void *ctx, const struct nl_address *a)
 	return !l->found;
 }
 
+/* A blackhole of IPv6 is reported with the interface lo. */
 static bool look_at_route(void *ctx, const struct nl_route *r)
 {
 	struct looking *l = ctx;
-	const struct nl_route want = blackhole(l->x);
+	const struct nl_route want = route_of(l->x);
 
-	if (r->type == want.type && r->metric == want.metric && r->dst.len == want.dst.len &&
-	    ip_eq(&r->dst.addr, &want.dst.addr))
+	if (r->type == want.type && r->metric == want.metric && same_prefix(&r->dst, &want.dst) &&
+	    (!want.oif || (r->oif == want.oif && ip_eq(&r->gateway, &want.gateway))))
 		l->found = true;
 	return !l->found;
 }
@@ -234,7 +248,33 @@ static enum err_code route_value(struct nl *nl, const struct change *x, uint32_t
 {
 	struct looking looking = { .x = x };
 	enum err_code rc =
-		nl_routes(nl, x->address.addr.family, NL_TABLE_MAIN, look_at_route, &looking, e);
+		nl_routes(nl, x->address.addr.family, x->table, look_at_route, &looking, e);
+
+	*value = looking.found;
+	return rc;
+}
+
+static bool look_at_rule(void *ctx, const struct nl_rule *r)
+{
+	struct looking *l = ctx;
+	struct net_rule there = { .family = r->family,
+				  .priority = r->priority,
+				  .from = r->from,
+				  .to = r->to,
+				  .mark = r->mark,
+				  .table = r->table };
+
+	memcpy(there.ifname, r->ifname, sizeof there.ifname);
+	if (!r->further && r->protocol == CHANGE_RULE_PROTOCOL && same_rule(&there, &l->x->rule))
+		l->found = true;
+	return !l->found;
+}
+
+static enum err_code rule_value(struct nl *nl, const struct change *x, uint32_t *value,
+				struct err *e)
+{
+	struct looking looking = { .x = x };
+	enum err_code rc = nl_rules(nl, x->rule.family, look_at_rule, &looking, e);
 
 	*value = looking.found;
 	return rc;
@@ -252,6 +292,8 @@ static enum err_code link_value(struct nl *nl, const struct change *x, uint32_t 
 		return rc;
 	if (strcmp(l.name, x->ifname))
 		return err_set(e, ERR_NOT_FOUND, "interface %s is gone", x->ifname);
+	if (x->kind == CHANGE_ROUTE)
+		return route_value(nl, x, value, e);
 	if (x->kind == CHANGE_ADDRESS) {
 		rc = nl_addresses(nl, x->ifindex, look_at_address, &looking, e);
 		*value = looking.found;
@@ -272,7 +314,9 @@ enum err_code change_read(struct nl *nl, const struct change *x, uint32_t *value
 	case CHANGE_UP:
 		return link_value(nl, x, value, e);
 	case CHANGE_ROUTE:
-		return route_value(nl, x, value, e);
+		return x->ifindex ? link_value(nl, x, value, e) : route_value(nl, x, value, e);
+	case CHANGE_RULE:
+		return rule_value(nl, x, value, e);
 	case CHANGE_SYSCTL:
 	case CHANGE_KEEP:
 		return sysctl_read(x->name, value, e);

@@ -23,8 +23,10 @@ enum change_kind {
 	 * resets it as a side effect.  Made: nothing.  Undone: written. */
 	CHANGE_KEEP,
 	CHANGE_TABLE, /* nft table `name`: 0 absent, 1 there */
-	/* Blackhole route to the network `address` with the worst metric: 0 absent, 1 there. */
+	/* To the network `address` in `table` with `metric`: 0 absent, 1 there.  By `ifindex`, or a
+	 * blackhole when that is 0. */
 	CHANGE_ROUTE,
+	CHANGE_RULE, /* `rule`: 0 absent, 1 there */
 };
 
 struct change {
@@ -32,9 +34,20 @@ struct change {
 	char ifname[NL_NAME_MAX];
 	uint32_t ifindex;
 	struct ip_prefix address;
+	struct ip_addr gateway; /* of a route; family IP_NONE: on the link */
+	uint32_t table, metric; /* of a route, as the kernel reports them */
+	struct net_rule rule;
 	char name[SYSCTL_NAME_MAX];
 	uint32_t old, now;
 };
+
+/* Told apart from rules that others make, whatever these select (rtnetlink(7), rtm_protocol). */
+#define CHANGE_RULE_PROTOCOL 81
+#define CHANGE_METRIC_WORST UINT32_MAX
+
+/* The blackhole route that holds a tunnel's network: any other route is preferred to it. */
+struct change change_hold(const struct ip_prefix *network);
+bool change_is_hold(const struct change *x);
 
 /* In the order in which they were, or are to be, made. */
 struct changes {
@@ -61,6 +74,9 @@ MUST_CHECK enum err_code changes_adopt(struct nl *nl, struct changes *c, bool *c
 
 /* One line for a person, without newline: "+ address 10.8.0.1/24 dev wg_main". */
 void change_describe(struct buf *out, const struct change *x);
+/* The same as what was found, and what is done about it: "address 10.8.0.1/24 was missing on
+ * wg_main", "it was added again". */
+void change_tell(struct buf *found, struct buf *repair, const struct change *x);
 
 /* The value that the thing has now; ERR_NOT_FOUND when it is gone. */
 MUST_CHECK enum err_code change_read(struct nl *nl, const struct change *x, uint32_t *value,

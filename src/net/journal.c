@@ -7,8 +7,12 @@
  *    sysctl NAME OLD NOW
  *    keep NAME OLD NOW
  *    table NAME OLD NOW
- *    route PREFIX OLD NOW
+ *    route PREFIX OLD NOW		a blackhole that holds a tunnel's network
+ *    path PREFIX TABLE METRIC IFNAME IFINDEX GATEWAY OLD NOW	any other route
+ *    rule FAMILY PRIORITY FROM TO IFNAME MARK TABLE OLD NOW
  *    end
+ *
+ * "-" stands for what a route or rule does not name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,41 +28,78 @@
 static const char *const words[] = {
 	[CHANGE_ADDRESS] = "address", [CHANGE_MTU] = "mtu",   [CHANGE_UP] = "up",
 	[CHANGE_SYSCTL] = "sysctl",   [CHANGE_KEEP] = "keep", [CHANGE_TABLE] = "table",
-	[CHANGE_ROUTE] = "route",
+	[CHANGE_ROUTE] = "route",     [CHANGE_RULE] = "rule",
 };
+#define PATH_WORD "path" /* CHANGE_ROUTE that holds no tunnel's network */
 
 static bool of_link(enum change_kind k)
 {
 	return k == CHANGE_ADDRESS || k == CHANGE_MTU || k == CHANGE_UP;
 }
 
-static bool of_prefix(enum change_kind k)
-{
-	return k == CHANGE_ADDRESS || k == CHANGE_ROUTE;
-}
-
 /* ---- writing ---- */
 
-void journal_format(struct buf *out, const struct changes *c, struct str boot, struct str netns)
+static void put_prefix(struct buf *out, const struct ip_prefix *p)
 {
-	char text[PREFIX_TEXT_MAX];
-	size_t i;
+	char text[PREFIX_TEXT_MAX] = "-";
 
-	buf_printf(out, JOURNAL_MAGIC " %.*s %.*s\n", STR_ARG(boot), STR_ARG(netns));
-	for (i = 0; i < c->n; i++) {
-		const struct change *x = &c->p[i];
+	if (p->addr.family)
+		ip_prefix_format(text, p);
+	buf_printf(out, " %s", text);
+}
 
+static void put_name(struct buf *out, const char *name)
+{
+	buf_printf(out, " %s", *name ? name : "-");
+}
+
+static void put_path(struct buf *out, const struct change *x)
+{
+	char gateway[IP_TEXT_MAX] = "-";
+
+	if (x->gateway.family)
+		ip_format(gateway, &x->gateway);
+	buf_z(out, PATH_WORD);
+	put_prefix(out, &x->address);
+	buf_printf(out, " %u %u", x->table, x->metric);
+	put_name(out, x->ifname);
+	buf_printf(out, " %u %s", x->ifindex, gateway);
+}
+
+static void put_rule(struct buf *out, const struct net_rule *r)
+{
+	buf_printf(out, "%s %u %u", words[CHANGE_RULE], r->family, r->priority);
+	put_prefix(out, &r->from);
+	put_prefix(out, &r->to);
+	put_name(out, r->ifname);
+	buf_printf(out, " %u %u", r->mark, r->table);
+}
+
+static void put_change(struct buf *out, const struct change *x)
+{
+	if (x->kind == CHANGE_RULE) {
+		put_rule(out, &x->rule);
+	} else if (x->kind == CHANGE_ROUTE && !change_is_hold(x)) {
+		put_path(out, x);
+	} else {
 		buf_z(out, words[x->kind]);
 		if (of_link(x->kind))
 			buf_printf(out, " %s %u", x->ifname, x->ifindex);
 		else if (x->kind != CHANGE_ROUTE)
-			buf_printf(out, " %s", x->name);
-		if (of_prefix(x->kind)) {
-			ip_prefix_format(text, &x->address);
-			buf_printf(out, " %s", text);
-		}
-		buf_printf(out, " %u %u\n", x->old, x->now);
+			put_name(out, x->name);
+		if (x->kind == CHANGE_ADDRESS || x->kind == CHANGE_ROUTE)
+			put_prefix(out, &x->address);
 	}
+	buf_printf(out, " %u %u\n", x->old, x->now);
+}
+
+void journal_format(struct buf *out, const struct changes *c, struct str boot, struct str netns)
+{
+	size_t i;
+
+	buf_printf(out, JOURNAL_MAGIC " %.*s %.*s\n", STR_ARG(boot), STR_ARG(netns));
+	for (i = 0; i < c->n; i++)
+		put_change(out, &c->p[i]);
 	buf_z(out, "end\n");
 }
 
@@ -80,13 +121,10 @@ static bool parse_number(struct str *rest, uint32_t min, uint32_t max, uint32_t 
 	return str_cut(rest, ' ', &piece) && u32_parse(piece, min, max, out);
 }
 
-static bool parse_kind(struct str *rest, enum change_kind *out)
+static bool parse_kind(struct str word, enum change_kind *out)
 {
-	struct str word;
 	size_t i;
 
-	if (!str_cut(rest, ' ', &word))
-		return false;
 	for (i = 0; i < ARRAY_LEN(words); i++)
 		if (str_eq(word, str_of(words[i]))) {
 			*out = (enum change_kind)i;
@@ -95,29 +133,106 @@ static bool parse_kind(struct str *rest, enum change_kind *out)
 	return false;
 }
 
+static bool parse_prefix(struct str *rest, struct ip_prefix *out)
+{
+	struct str piece;
+
+	return str_cut(rest, ' ', &piece) && ip_prefix_parse(piece, out);
+}
+
+/* The same, and "-" is none. */
+static bool parse_side(struct str *rest, uint8_t family, struct ip_prefix *out)
+{
+	struct str piece;
+
+	if (!str_cut(rest, ' ', &piece))
+		return false;
+	if (str_eq(piece, STR("-")))
+		return true;
+	return ip_prefix_parse(piece, out) && out->addr.family == family && out->len;
+}
+
+/* "-" is none. */
+static bool parse_ifname(struct str *rest, char out[NL_NAME_MAX])
+{
+	struct str piece;
+
+	if (!str_cut(rest, ' ', &piece))
+		return false;
+	if (str_eq(piece, STR("-")))
+		return true;
+	return ifname_ok(piece) && str_copy(out, NL_NAME_MAX, piece);
+}
+
+static bool parse_gateway(struct str *rest, uint8_t family, struct ip_addr *out)
+{
+	struct str piece;
+
+	if (!str_cut(rest, ' ', &piece))
+		return false;
+	return str_eq(piece, STR("-")) || (ip_parse(piece, out) && out->family == family);
+}
+
+static bool parse_path(struct change *x, struct str *rest)
+{
+	x->kind = CHANGE_ROUTE;
+	if (!parse_prefix(rest, &x->address) || !parse_number(rest, 1, UINT32_MAX, &x->table) ||
+	    !parse_number(rest, 0, UINT32_MAX, &x->metric) || !parse_ifname(rest, x->ifname) ||
+	    !parse_number(rest, 0, INT32_MAX, &x->ifindex) ||
+	    !parse_gateway(rest, x->address.addr.family, &x->gateway))
+		return false;
+	ip_prefix_mask(&x->address);
+	/* A blackhole has neither interface nor gateway; what looks like a hold has its own word. */
+	return !x->ifindex == !x->ifname[0] && (x->ifindex || !x->gateway.family) &&
+	       !change_is_hold(x);
+}
+
+static bool parse_rule(struct net_rule *r, struct str *rest)
+{
+	uint32_t family;
+
+	if (!parse_number(rest, IP_V4, IP_V6, &family) || !ip_bits((uint8_t)family))
+		return false;
+	r->family = (uint8_t)family;
+	return parse_number(rest, 1, NET_RULE_PRIORITY_MAX, &r->priority) &&
+	       parse_side(rest, r->family, &r->from) && parse_side(rest, r->family, &r->to) &&
+	       parse_ifname(rest, r->ifname) && parse_number(rest, 0, UINT32_MAX, &r->mark) &&
+	       parse_number(rest, 1, UINT32_MAX, &r->table);
+}
+
+static bool parse_hold(struct change *x, struct str *rest)
+{
+	if (!parse_prefix(rest, &x->address))
+		return false;
+	*x = change_hold(&x->address);
+	return true;
+}
+
 static bool parse_thing(struct change *x, struct str *rest)
 {
 	struct str piece;
 
-	if (x->kind != CHANGE_ROUTE && (!str_cut(rest, ' ', &piece) || !parse_name(x, piece)))
+	if (x->kind == CHANGE_RULE)
+		return parse_rule(&x->rule, rest);
+	if (x->kind == CHANGE_ROUTE)
+		return parse_hold(x, rest);
+	if (!str_cut(rest, ' ', &piece) || !parse_name(x, piece))
 		return false;
 	if (of_link(x->kind) && !parse_number(rest, 1, INT32_MAX, &x->ifindex))
 		return false;
-	if (of_prefix(x->kind) &&
-	    (!str_cut(rest, ' ', &piece) || !ip_prefix_parse(piece, &x->address)))
-		return false;
-	if (x->kind == CHANGE_ROUTE)
-		ip_prefix_mask(&x->address); /* a route has no host bits */
-	return true;
+	return x->kind != CHANGE_ADDRESS || parse_prefix(rest, &x->address);
 }
 
 static bool parse_change(struct change *x, struct str line)
 {
-	struct str rest = line;
+	struct str rest = line, word;
 	uint32_t max;
 
 	*x = (struct change){ 0 };
-	if (!parse_kind(&rest, &x->kind) || !parse_thing(x, &rest))
+	if (!str_cut(&rest, ' ', &word))
+		return false;
+	if (str_eq(word, STR(PATH_WORD)) ? !parse_path(x, &rest)
+					 : !parse_kind(word, &x->kind) || !parse_thing(x, &rest))
 		return false;
 	max = x->kind == CHANGE_MTU || x->kind == CHANGE_SYSCTL || x->kind == CHANGE_KEEP
 		      ? UINT32_MAX

@@ -1,21 +1,11 @@
 #include "net/net.h"
 
-#include "net/change.h"
+#include "net/inside.h"
 #include "net/nft.h"
-#include "net/plan.h"
-
-struct net {
-	struct nl *nl;
-	char *journal;
-	char ifname[NL_NAME_MAX]; /* of the interface in our care; "" before the first apply */
-	struct changes made; /* against the host as it was before us, and in the journal */
-	struct plan_table table;
-};
 
 /* ---- keeping account ---- */
 
-/* What the undo list becomes by a change that was made. */
-static enum err_code account(struct changes *made, const struct change *x, struct err *e)
+enum err_code net_account(struct changes *made, const struct change *x, struct err *e)
 {
 	struct change *ours = changes_find(made, x), kept = *x;
 
@@ -43,23 +33,29 @@ static enum err_code account_all(struct changes *out, const struct changes *made
 	size_t i;
 
 	for (i = 0; i < plan->n && !rc; i++)
-		rc = account(out, &plan->p[i], e);
+		rc = net_account(out, &plan->p[i], e);
 	return rc;
 }
 
-/* Of another interface: a crashed run cared for that one, or ours was deleted and made again. */
-static bool of_other_link(const struct change *x, const struct nl_link *link)
+/* Of an interface that is not wanted: a crashed run cared for that one, or ours was deleted and made
+ * again.  A route may go by any interface: the plan decides, unless that one has gone. */
+static bool of_other_link(struct net *n, const struct change *x, const struct net_want *want,
+			  const struct plan_links *links)
 {
 	char table[NFT_TABLE_MAX];
+	uint32_t value;
 
-	if (x->kind != CHANGE_TABLE)
-		return x->ifindex && x->ifindex != link->index;
-	nft_table_name(table, link->name);
-	return strcmp(x->name, table) != 0;
+	if (x->kind == CHANGE_TABLE) {
+		nft_table_name(table, want->tunnels[0].ifname);
+		return strcmp(x->name, table) != 0;
+	}
+	if (!x->ifindex || plan_links_have(links, x->ifindex))
+		return false;
+	return x->kind != CHANGE_ROUTE || change_read(n->nl, x, &value, NULL) == ERR_NOT_FOUND;
 }
 
-/* Puts back what is of other interfaces; what was done to a deleted one went with it. */
-static enum err_code leave_other_links(struct net *n, const struct nl_link *link, struct err *e)
+enum err_code net_leave_others(struct net *n, const struct net_want *want,
+			       const struct plan_links *links, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 	size_t i, before = n->made.n;
@@ -67,7 +63,7 @@ static enum err_code leave_other_links(struct net *n, const struct nl_link *link
 	for (i = n->made.n; i-- > 0 && !rc;) {
 		struct change *x = &n->made.p[i];
 
-		if (!of_other_link(x, link))
+		if (!of_other_link(n, x, want, links))
 			continue;
 		rc = change_undo(n->nl, x, STR(""), e);
 		if (!rc)
@@ -79,8 +75,8 @@ static enum err_code leave_other_links(struct net *n, const struct nl_link *link
 }
 
 /* What the above would do, as lines of text. */
-static enum err_code describe_other_links(struct net *n, const struct nl_link *link,
-					  struct buf *out, struct err *e)
+static enum err_code describe_others(struct net *n, const struct net_want *want,
+				     const struct plan_links *links, struct buf *out, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 	uint32_t value;
@@ -89,7 +85,7 @@ static enum err_code describe_other_links(struct net *n, const struct nl_link *l
 	for (i = n->made.n; i-- > 0 && !rc;) {
 		struct change x = n->made.p[i];
 
-		if (!of_other_link(&x, link))
+		if (!of_other_link(n, &x, want, links))
 			continue;
 		rc = change_read(n->nl, &x, &value, e);
 		if (rc == ERR_NOT_FOUND || (!rc && value != x.now)) {
@@ -162,6 +158,7 @@ void net_close(struct net *n)
 /* One net_apply under way. */
 struct attempt {
 	struct net *n;
+	struct plan_links links;
 	struct changes plan;
 	bool announced; /* the journal has the plan */
 	size_t made; /* of the plan, the last perhaps in part */
@@ -189,19 +186,30 @@ static const struct change *table_change(const struct changes *c)
 	return NULL;
 }
 
-/* Written before anything is changed: all that is there to undo, now and after each step. */
-static enum err_code announce(struct attempt *a, struct err *e)
+enum err_code net_announce(struct net *n, const struct changes *plan, struct err *e)
 {
 	struct changes all = { 0 };
-	enum err_code rc = changes_append(&all, &a->n->made, e);
+	enum err_code rc = changes_append(&all, &n->made, e);
 
 	if (!rc)
-		rc = changes_append(&all, &a->plan, e);
+		rc = changes_append(&all, plan, e);
 	if (!rc)
-		rc = journal_write(a->n->journal, &all, e);
+		rc = journal_write(n->journal, &all, e);
 	changes_done(&all);
-	a->announced = !rc;
 	return rc;
+}
+
+enum err_code net_make(struct net *n, const struct change *x, struct buf *loaded,
+		       struct buf *loaded_listing, struct err *e)
+{
+	struct str text = buf_view(&n->table.wanted);
+
+	if (x->kind != CHANGE_TABLE || !x->now)
+		return change_make(n->nl, x, text, e);
+	buf_str(loaded, text);
+	if (!buf_ok(loaded))
+		return err_set(e, ERR_NOMEM, "no memory for nft table inet %s", x->name);
+	return nft_table_load_listed(x->name, text, loaded_listing, e);
 }
 
 static void swap_loaded(struct attempt *a)
@@ -211,22 +219,18 @@ static void swap_loaded(struct attempt *a)
 
 	t->loaded = a->loaded;
 	t->loaded_listing = a->loaded_listing;
+	t->has_generation = false;
 	a->loaded = text;
 	a->loaded_listing = listing;
 }
 
 static enum err_code make_all(struct attempt *a, struct err *e)
 {
-	struct plan_table *t = &a->n->table;
-	const struct change *table = table_change(&a->plan);
 	enum err_code rc = ERR_OK;
 
 	while (!rc && a->made < a->plan.n)
-		rc = change_make(a->n->nl, &a->plan.p[a->made++], buf_view(&t->wanted), e);
-	if (rc || !table)
-		return rc;
-	buf_str(&a->loaded, buf_view(&t->wanted));
-	return nft_table_list(table->name, &a->loaded_listing, e);
+		rc = net_make(a->n, &a->plan.p[a->made++], &a->loaded, &a->loaded_listing, e);
+	return rc;
 }
 
 /* Reads the host again: a change may be acknowledged and yet not last, or undo another. */
@@ -236,7 +240,9 @@ static enum err_code verify(struct attempt *a, const struct net_want *want, stru
 	struct changes missing = { 0 };
 	enum err_code rc;
 
-	rc = plan_make(a->n->nl, want, &a->after, &a->n->table, &missing, e);
+	rc = plan_links(&a->links, a->n->nl, want, false, e);
+	if (!rc)
+		rc = plan_make(a->n->nl, want, &a->links, &a->after, &a->n->table, &missing, e);
 	if (!rc && missing.n) {
 		change_describe(&text, &missing.p[0]);
 		rc = err_set(e, ERR_IO, "a change of the network did not last: %.*s",
@@ -280,7 +286,8 @@ static enum err_code carry_out(struct attempt *a, const struct net_want *want, s
 
 	rc = account_all(&a->after, &a->n->made, &a->plan, e);
 	if (!rc)
-		rc = announce(a, e);
+		rc = net_announce(a->n, &a->plan, e);
+	a->announced = !rc;
 	if (!rc)
 		rc = make_all(a, e);
 	if (table)
@@ -301,35 +308,44 @@ static enum err_code carry_out(struct attempt *a, const struct net_want *want, s
 	return ERR_OK;
 }
 
+/* Whether this may be applied after what was applied last. */
+static enum err_code check_in_care(const struct net *n, const struct net_want *want, struct err *e)
+{
+	if (!n->applied || !strcmp(n->want.tunnels[0].ifname, want->tunnels[0].ifname))
+		return ERR_OK;
+	return err_set(e, ERR_IN_USE, "interface %s is in care, %s cannot take its place",
+		       n->want.tunnels[0].ifname, want->tunnels[0].ifname);
+}
+
 enum err_code net_apply(struct net *n, const struct net_want *want, struct err *e)
 {
 	struct attempt a = { .n = n };
-	struct nl_link link;
 	enum err_code rc = plan_check(want, e);
 
+	if (!rc)
+		rc = check_in_care(n, want, e);
+	if (!rc)
+		rc = plan_links(&a.links, n->nl, want, false, e);
+	if (!rc)
+		rc = net_leave_others(n, want, &a.links, e);
 	if (rc)
 		return rc;
-	if (n->ifname[0] && strcmp(n->ifname, want->ifname))
-		return err_set(e, ERR_IN_USE, "interface %s is in care, %s cannot be as well",
-			       n->ifname, want->ifname);
-	rc = nl_link_by_name(n->nl, want->ifname, &link, e);
-	if (rc)
-		return rc;
-	rc = leave_other_links(n, &link, e);
-	if (rc)
-		return rc;
-	rc = plan_make(n->nl, want, &n->made, &n->table, &a.plan, e);
+	rc = plan_make(n->nl, want, &a.links, &n->made, &n->table, &a.plan, e);
 	if (rc || !a.plan.n)
 		goto out;
 	buf_str(&a.old_listing, buf_view(&n->table.listing));
 	if (!buf_ok(&a.old_listing)) {
-		rc = err_set(e, ERR_NOMEM, "no memory for the nft table of %s", want->ifname);
+		rc = err_set(e, ERR_NOMEM, "no memory for the nft table of %s",
+			     want->tunnels[0].ifname);
 		goto out;
 	}
 	rc = carry_out(&a, want, e);
 out:
-	if (!rc)
-		memcpy(n->ifname, link.name, sizeof n->ifname);
+	if (!rc) {
+		n->applied = true;
+		n->want = *want;
+		n->links = a.links;
+	}
 	attempt_done(&a);
 	return rc;
 }
@@ -337,17 +353,17 @@ out:
 enum err_code net_diff(struct net *n, const struct net_want *want, struct buf *out, struct err *e)
 {
 	struct changes plan = { 0 };
-	struct nl_link link;
+	struct plan_links links;
 	enum err_code rc = plan_check(want, e);
 	size_t i;
 
 	if (!rc)
-		rc = nl_link_by_name(n->nl, want->ifname, &link, e);
+		rc = plan_links(&links, n->nl, want, false, e);
 	if (!rc)
-		rc = describe_other_links(n, &link, out, e);
+		rc = describe_others(n, want, &links, out, e);
 	if (rc)
 		return rc;
-	rc = plan_make(n->nl, want, &n->made, &n->table, &plan, e);
+	rc = plan_make(n->nl, want, &links, &n->made, &n->table, &plan, e);
 	for (i = 0; i < plan.n && !rc; i++) {
 		if (plan.p[i].kind == CHANGE_KEEP)
 			continue; /* not a change but a memory */
@@ -356,7 +372,8 @@ enum err_code net_diff(struct net *n, const struct net_want *want, struct buf *o
 	}
 	changes_done(&plan);
 	if (!rc && !buf_ok(out))
-		rc = err_set(e, ERR_FULL, "no room for the differences of %s", want->ifname);
+		rc = err_set(e, ERR_FULL, "no room for the differences of %s",
+			     want->tunnels[0].ifname);
 	return rc;
 }
 
@@ -373,12 +390,10 @@ enum err_code net_undo(struct net *n, struct err *e)
 		else if (!first.code)
 			first = why;
 	}
-	buf_clear(&n->table.loaded);
-	buf_clear(&n->table.loaded_listing);
+	plan_table_forget(&n->table);
 	if (journal_write(n->journal, &n->made, &why) && !first.code)
 		first = why;
-	if (!n->made.n)
-		n->ifname[0] = '\0';
+	n->applied = n->applied && n->made.n;
 	if (first.code && e)
 		*e = first;
 	return first.code;

@@ -2,9 +2,11 @@
 
 #include "base/fault.h"
 #include "net/run.h"
+#include "nl/nft_watch.h"
 
 static const char *const nft_paths[] = { "/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", NULL };
 #define NFT_PACKAGE "nftables"
+#define LOADS_MAX 4
 
 bool nft_table_valid(struct str table)
 {
@@ -58,67 +60,210 @@ static const char *family_word(uint8_t family)
 }
 
 /* A family of which the tunnel has no network has no rightful source at all. */
-static void add_spoof_rule(struct buf *out, const struct net_want *w, uint8_t family)
+static void add_spoof_rule(struct buf *out, const struct net_tunnel *t, uint8_t family)
 {
 	AUTO(buf_done) struct buf set = { 0 };
 	struct ip_prefix nets[2 * NET_ADDRESSES_MAX];
 	size_t n = 0, i;
 
-	for (i = 0; i < w->masquerade_count; i++)
-		nets[n++] = w->masquerade[i];
-	for (i = 0; i < w->address_count; i++)
-		nets[n++] = w->addresses[i];
+	for (i = 0; i < t->masquerade_count; i++)
+		nets[n++] = t->masquerade[i];
+	for (i = 0; i < t->address_count; i++)
+		nets[n++] = t->addresses[i];
 	if (add_networks(&set, nets, n, family))
 		buf_printf(
 			out,
 			"\t\tiifname \"%s\" %s saddr != { %.*s } counter name \"spoofed\" drop\n",
-			w->ifname, family_word(family), STR_ARG(buf_view(&set)));
+			t->ifname, family_word(family), STR_ARG(buf_view(&set)));
 	else
 		buf_printf(out,
 			   "\t\tiifname \"%s\" meta nfproto %s counter name \"spoofed\" drop\n",
-			   w->ifname, family == IP_V4 ? "ipv4" : "ipv6");
+			   t->ifname, family == IP_V4 ? "ipv4" : "ipv6");
 	if (!buf_ok(&set))
 		out->full = true;
 }
 
-static void add_masquerade_rule(struct buf *out, const struct net_want *w, uint8_t family)
+/* The tunnel itself, lo, and where the source is kept: "wg_main", "lo", "wg_other". */
+static void add_inside(struct buf *out, const struct net_want *w, const struct net_tunnel *t)
+{
+	size_t i;
+
+	buf_printf(out, "\"%s\", \"lo\"", t->ifname);
+	for (i = 0; i < w->pass_count; i++)
+		if (w->passes[i].keeps_source && !strcmp(w->passes[i].from, t->ifname) &&
+		    strcmp(w->passes[i].to, t->ifname))
+			buf_printf(out, ", \"%s\"", w->passes[i].to);
+}
+
+static void add_masquerade_rule(struct buf *out, const struct net_want *w,
+				const struct net_tunnel *t, uint8_t family)
 {
 	AUTO(buf_done) struct buf set = { 0 };
 
-	if (add_networks(&set, w->masquerade, w->masquerade_count, family))
-		buf_printf(out, "\t\toifname != { \"%s\", \"lo\" } %s saddr { %.*s } masquerade\n",
-			   w->ifname, family_word(family), STR_ARG(buf_view(&set)));
+	if (add_networks(&set, t->masquerade, t->masquerade_count, family)) {
+		buf_z(out, "\t\toifname != { ");
+		add_inside(out, w, t);
+		buf_printf(out, " } %s saddr { %.*s } masquerade\n", family_word(family),
+			   STR_ARG(buf_view(&set)));
+	}
 	if (!buf_ok(&set))
 		out->full = true;
 }
 
-void nft_table_text(struct buf *out, const struct net_want *w)
+static const char *protocol_word(uint8_t protocol)
 {
-	char table[NFT_TABLE_MAX];
+	return protocol == IPPROTO_UDP ? "udp" : "tcp";
+}
 
-	if (!w->masquerade_count)
-		return;
-	BUG_ON(!ifname_ok(str_of(w->ifname)));
-	nft_table_name(table, w->ifname);
-	buf_printf(out, "table inet %s {\n", table);
-	buf_z(out, "\tcounter spoofed { }\n");
-	buf_z(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority raw; policy "
-		   "accept;\n");
-	add_spoof_rule(out, w, IP_V4);
-	add_spoof_rule(out, w, IP_V6);
-	buf_z(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority mangle; policy "
-		   "accept;\n");
+/* ---- what stands in each chain ---- */
+
+static void add_spoofed(struct buf *out, const struct net_want *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->tunnel_count; i++) {
+		if (!w->tunnels[i].masquerade_count)
+			continue;
+		add_spoof_rule(out, &w->tunnels[i], IP_V4);
+		add_spoof_rule(out, &w->tunnels[i], IP_V6);
+	}
+}
+
+static void add_redirects(struct buf *out, const struct net_want *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->redirect_count; i++) {
+		const struct net_redirect *r = &w->redirects[i];
+
+		buf_printf(out, "\t\tiifname \"%s\" %s dport %u redirect to :%u\n", r->ifname,
+			   protocol_word(r->protocol), r->port, r->to_port);
+	}
+}
+
+/* What the host sends to itself passes by lo, whatever its address. */
+static void add_port(struct buf *out, const struct net_port *p, uint8_t family)
+{
+	AUTO(buf_done) struct buf set = { 0 };
+
+	buf_printf(out, "\t\tiifname != \"lo\" meta nfproto %s %s dport %u",
+		   family == IP_V4 ? "ipv4" : "ipv6", protocol_word(p->protocol), p->port);
+	if (add_networks(&set, p->from, p->from_count, family))
+		buf_printf(out, " %s saddr != { %.*s }", family_word(family),
+			   STR_ARG(buf_view(&set)));
+	buf_z(out, " drop\n");
+	if (!buf_ok(&set))
+		out->full = true;
+}
+
+static void add_ports(struct buf *out, const struct net_want *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->port_count; i++) {
+		add_port(out, &w->ports[i], IP_V4);
+		add_port(out, &w->ports[i], IP_V6);
+	}
+}
+
+static void add_segment_sizes(struct buf *out, const struct net_tunnel *t)
+{
 	buf_printf(out,
 		   "\t\tiifname \"%s\" tcp flags & (syn | rst) == syn tcp option maxseg size set "
 		   "rt mtu\n"
 		   "\t\toifname \"%s\" tcp flags & (syn | rst) == syn tcp option maxseg size set "
 		   "rt mtu\n",
-		   w->ifname, w->ifname);
-	buf_z(out, "\t}\n\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; "
-		   "policy accept;\n");
-	add_masquerade_rule(out, w, IP_V4);
-	add_masquerade_rule(out, w, IP_V6);
-	buf_z(out, "\t}\n}\n");
+		   t->ifname, t->ifname);
+}
+
+/* From any tunnel to any; within one tunnel is its own affair. */
+static void add_separation(struct buf *out, const struct net_want *w)
+{
+	size_t i, k;
+
+	for (i = 0; i < w->pass_count; i++)
+		buf_printf(out, "\t\tiifname \"%s\" oifname \"%s\" accept\n", w->passes[i].from,
+			   w->passes[i].to);
+	for (i = 0; i < w->tunnel_count; i++) {
+		bool any = false;
+
+		for (k = 0; k < w->tunnel_count; k++) {
+			if (k == i)
+				continue;
+			if (!any)
+				buf_printf(out, "\t\tiifname \"%s\" oifname { ",
+					   w->tunnels[i].ifname);
+			buf_printf(out, "%s\"%s\"", any ? ", " : "", w->tunnels[k].ifname);
+			any = true;
+		}
+		if (any)
+			buf_z(out, " } drop\n");
+	}
+}
+
+/* An accept ends only this chain, so the segment sizes come first. */
+static void add_forward(struct buf *out, const struct net_want *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->tunnel_count; i++)
+		if (w->tunnels[i].masquerade_count)
+			add_segment_sizes(out, &w->tunnels[i]);
+	for (i = 0; i < w->tunnel_count; i++)
+		if (w->tunnels[i].isolated)
+			buf_printf(out, "\t\tiifname \"%s\" oifname \"%s\" drop\n",
+				   w->tunnels[i].ifname, w->tunnels[i].ifname);
+	if (w->separate)
+		add_separation(out, w);
+}
+
+static void add_masquerade(struct buf *out, const struct net_want *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->tunnel_count; i++) {
+		add_masquerade_rule(out, w, &w->tunnels[i], IP_V4);
+		add_masquerade_rule(out, w, &w->tunnels[i], IP_V6);
+	}
+}
+
+/* ---- the table ---- */
+
+static const struct {
+	const char *name, *hook;
+	void (*fill)(struct buf *out, const struct net_want *w);
+} chains[] = {
+	{ "prerouting", "type filter hook prerouting priority raw", add_spoofed },
+	{ "redirect", "type nat hook prerouting priority dstnat", add_redirects },
+	{ "input", "type filter hook input priority filter", add_ports },
+	{ "forward", "type filter hook forward priority mangle", add_forward },
+	{ "postrouting", "type nat hook postrouting priority srcnat", add_masquerade },
+};
+
+/* Nothing goes into the text but names that plan_check has let through, numbers and addresses. */
+void nft_table_text(struct buf *out, const struct net_want *w)
+{
+	AUTO(buf_done) struct buf body = { 0 }, rules = { 0 };
+	char table[NFT_TABLE_MAX];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(chains); i++) {
+		buf_clear(&rules);
+		chains[i].fill(&rules, w);
+		if (rules.n)
+			buf_printf(&body, "\tchain %s {\n\t\t%s; policy accept;\n%.*s\t}\n",
+				   chains[i].name, chains[i].hook, STR_ARG(buf_view(&rules)));
+	}
+	if (!buf_ok(&body) || !buf_ok(&rules))
+		out->full = true;
+	if (!body.n)
+		return;
+	BUG_ON(!ifname_ok(str_of(w->tunnels[0].ifname)));
+	nft_table_name(table, w->tunnels[0].ifname);
+	buf_clear(&rules);
+	add_spoofed(&rules, w);
+	buf_printf(out, "table inet %s {\n%s%.*s}\n", table,
+		   rules.n ? "\tcounter spoofed { }\n" : "", STR_ARG(buf_view(&body)));
 }
 
 enum err_code nft_table_load(const char *table, struct str text, struct err *e)
@@ -174,4 +319,44 @@ enum err_code nft_table_list(const char *table, struct buf *out, struct err *e)
 		return rc;
 	rc = run_program(nft_paths, NFT_PACKAGE, argv, STR(""), out, e);
 	return rc ? err_wrap(e, rc, "read nft table inet %s", table) : ERR_OK;
+}
+
+/* One transaction of ours, and none of anybody else. */
+static bool alone_since(uint32_t generation)
+{
+	uint32_t now;
+
+	return !nl_nft_generation(&now, NULL) && now - generation == 1;
+}
+
+/* On a host where other tables keep changing, the same listing twice does as well: whoever changes
+ * ours between load and listing would have to do so each time. */
+enum err_code nft_table_load_listed(const char *table, struct str text, struct buf *listing,
+				    struct err *e)
+{
+	AUTO(buf_done) struct buf before = { 0 }, now = { 0 };
+	uint32_t generation = 0;
+	enum err_code rc;
+	int i;
+
+	for (i = 0; i < LOADS_MAX; i++) {
+		bool counts = nl_nft_generation(&generation, NULL) == ERR_OK;
+
+		buf_clear(&now);
+		rc = nft_table_load(table, text, e);
+		if (!rc)
+			rc = nft_table_list(table, &now, e);
+		if (rc)
+			return rc;
+		if ((counts && alone_since(generation)) ||
+		    (i && str_eq(buf_view(&before), buf_view(&now)))) {
+			buf_str(listing, buf_view(&now));
+			return buf_ok(listing) ? ERR_OK
+					       : err_set(e, ERR_NOMEM,
+							 "no memory for nft table inet %s", table);
+		}
+		buf_clear(&before);
+		buf_str(&before, buf_view(&now));
+	}
+	return err_set(e, ERR_IN_USE, "another program keeps changing nft table inet %s", table);
 }

@@ -5,10 +5,9 @@
 #include <linux/rtnetlink.h>
 
 #include "net/nft.h"
+#include "nl/nft_watch.h"
 
-#define MTU_MIN 576 /* what every IPv4 host takes (RFC 791) */
-#define MTU_MIN_V6 1280 /* RFC 8200, 5 */
-#define MTU_MAX 65535
+#define METRIC_V6 1024 /* IP6_RT_PRIO_USER */
 #define RA_LINKS_MAX 64
 #define REDIRECTS "net/ipv4/conf/all/accept_redirects"
 
@@ -18,7 +17,7 @@ struct planner {
 	const struct changes *made;
 	struct plan_table *table;
 	struct changes *out;
-	struct nl_link link;
+	const struct plan_links *links;
 };
 
 void plan_table_done(struct plan_table *t)
@@ -29,55 +28,62 @@ void plan_table_done(struct plan_table *t)
 	buf_done(&t->listing);
 }
 
-/* ---- is it possible at all? ---- */
-
-static enum err_code check_prefixes(const struct ip_prefix *p, size_t n, const char *what,
-				    const struct net_want *w, struct err *e)
+void plan_table_forget(struct plan_table *t)
 {
-	char text[PREFIX_TEXT_MAX];
-	size_t i;
-
-	if (n > NET_ADDRESSES_MAX)
-		return err_set(e, ERR_RANGE, "%zu %s for %s, at most %d are possible", n, what,
-			       w->ifname, NET_ADDRESSES_MAX);
-	for (i = 0; i < n; i++) {
-		unsigned bits = ip_bits(p[i].addr.family);
-
-		if (!bits || p[i].len > bits)
-			return err_set(e, ERR_INVALID, "number %zu of the %s for %s is none", i + 1,
-				       what, w->ifname);
-		if (bits == 128 && w->mtu && w->mtu < MTU_MIN_V6) {
-			ip_prefix_format(text, &p[i]);
-			return err_set(e, ERR_RANGE,
-				       "MTU %u for %s is too small for %s: IPv6 needs %d", w->mtu,
-				       w->ifname, text, MTU_MIN_V6);
-		}
-	}
-	return ERR_OK;
+	buf_clear(&t->loaded);
+	buf_clear(&t->loaded_listing);
+	t->has_generation = false;
 }
 
-enum err_code plan_check(const struct net_want *w, struct err *e)
-{
-	enum err_code rc = ifname_check(str_of(w->ifname), e);
+/* ---- the tunnels ---- */
 
-	if (rc)
-		return rc;
-	if (w->mtu && (w->mtu < MTU_MIN || w->mtu > MTU_MAX))
-		return err_set(e, ERR_RANGE, "MTU %u for %s is not in %d..%d", w->mtu, w->ifname,
-			       MTU_MIN, MTU_MAX);
-	rc = check_prefixes(w->addresses, w->address_count, "addresses", w, e);
-	if (!rc)
-		rc = check_prefixes(w->masquerade, w->masquerade_count, "networks to masquerade", w,
-				    e);
+enum err_code plan_links(struct plan_links *out, struct nl *nl, const struct net_want *want,
+			 bool may_be_away, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	*out = (struct plan_links){ 0 };
+	while (!rc && out->n < want->tunnel_count) {
+		struct nl_link *l = &out->l[out->n];
+
+		rc = nl_link_by_name(nl, want->tunnels[out->n].ifname, l, e);
+		if (rc == ERR_NOT_FOUND && may_be_away) {
+			*l = (struct nl_link){ 0 };
+			rc = ERR_OK;
+		}
+		out->n++;
+	}
 	return rc;
+}
+
+bool plan_links_have(const struct plan_links *links, uint32_t ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < links->n; i++)
+		if (ifindex && links->l[i].index == ifindex)
+			return true;
+	return false;
+}
+
+static bool any_away(const struct plan_links *links)
+{
+	size_t i;
+
+	for (i = 0; i < links->n; i++)
+		if (!links->l[i].index)
+			return true;
+	return false;
 }
 
 /* ---- one thing each ---- */
 
-static void plan_link(const struct planner *p, struct change *x)
+static struct change of_link(enum change_kind kind, const struct nl_link *l)
 {
-	x->ifindex = p->link.index;
-	memcpy(x->ifname, p->link.name, sizeof x->ifname);
+	struct change x = { .kind = kind, .ifindex = l->index };
+
+	memcpy(x.ifname, l->name, sizeof x.ifname);
+	return x;
 }
 
 static enum err_code plan_add(struct planner *p, const struct change *x, struct err *e)
@@ -98,109 +104,179 @@ static enum err_code plan_value(struct planner *p, struct change *x, bool wanted
 	return x->old == x->now ? ERR_OK : plan_add(p, x, e);
 }
 
-static bool wants_address(const struct net_want *w, const struct ip_prefix *p, size_t before)
+/* Something that is there or not, and is to be. */
+static enum err_code plan_present(struct planner *p, const struct change *wanted, struct err *e)
 {
-	size_t i;
+	struct change x = *wanted;
+	enum err_code rc = change_read(p->nl, &x, &x.old, e);
 
-	for (i = 0; i < before; i++)
-		if (w->addresses[i].len == p->len && ip_eq(&w->addresses[i].addr, &p->addr))
-			return true;
-	return false;
+	x.now = 1;
+	return rc || x.old ? rc : plan_add(p, &x, e);
 }
 
-/* Removals first: the kernel makes a second address of one network secondary to the first, and
- * removes it with that. */
-static enum err_code plan_addresses(struct planner *p, struct err *e)
+/* What we made of one kind and is not among those wanted goes.  It may have gone by itself; what is
+ * of interfaces that are not wanted at all is put back before a plan is made. */
+static enum err_code plan_absent(struct planner *p, enum change_kind kind,
+				 const struct changes *wanted, struct err *e)
 {
-	const struct net_want *w = p->want;
 	enum err_code rc = ERR_OK;
 	size_t i;
 
 	for (i = 0; i < p->made->n && !rc; i++) {
 		struct change x = p->made->p[i];
 
-		if (x.kind != CHANGE_ADDRESS || x.ifindex != p->link.index ||
-		    wants_address(w, &x.address, w->address_count))
+		if (x.kind != kind || changes_find(wanted, &x) ||
+		    (kind == CHANGE_ADDRESS && !plan_links_have(p->links, x.ifindex)))
 			continue;
 		rc = change_read(p->nl, &x, &x.old, e);
 		x.now = 0;
-		if (!rc && x.old)
-			rc = plan_add(p, &x, e);
-	}
-	for (i = 0; i < w->address_count && !rc; i++) {
-		struct change x = { .kind = CHANGE_ADDRESS, .address = w->addresses[i] };
-
-		if (wants_address(w, &x.address, i))
-			continue;
-		plan_link(p, &x);
-		rc = change_read(p->nl, &x, &x.old, e);
-		x.now = 1;
-		if (!rc && !x.old)
+		if (rc == ERR_NOT_FOUND)
+			rc = ERR_OK;
+		else if (!rc && x.old)
 			rc = plan_add(p, &x, e);
 	}
 	return rc;
 }
 
-/* The i-th network to be held by a blackhole route; false for one that is there already, and for
- * "everything", where a host without a default route had rather say so than be silent. */
-static bool wanted_route(const struct net_want *w, size_t i, struct change *x)
+static enum err_code plan_all_present(struct planner *p, const struct changes *wanted, bool by_link,
+				      struct err *e)
 {
-	size_t k;
-
-	*x = (struct change){ .kind = CHANGE_ROUTE, .address = w->masquerade[i] };
-	ip_prefix_mask(&x->address);
-	for (k = 0; k < i; k++) {
-		struct ip_prefix earlier = w->masquerade[k];
-
-		ip_prefix_mask(&earlier);
-		if (earlier.len == x->address.len && ip_eq(&earlier.addr, &x->address.addr))
-			return false;
-	}
-	return x->address.len > 0;
-}
-
-static bool wants_route(const struct net_want *w, const struct change *route)
-{
-	struct change x;
+	enum err_code rc = ERR_OK;
 	size_t i;
 
-	for (i = 0; i < w->masquerade_count; i++)
-		if (wanted_route(w, i, &x) && change_same_thing(&x, route))
-			return true;
-	return false;
+	for (i = 0; i < wanted->n && !rc; i++)
+		if (!wanted->p[i].ifindex == !by_link)
+			rc = plan_present(p, &wanted->p[i], e);
+	return rc;
 }
+
+static enum err_code add_once(struct changes *c, const struct change *x, struct err *e)
+{
+	return changes_find(c, x) ? ERR_OK : changes_add(c, x, e);
+}
+
+/* ---- addresses ---- */
+
+/* Removals first: the kernel makes a second address of one network secondary to the first, and
+ * removes it with that. */
+static enum err_code plan_addresses(struct planner *p, struct err *e)
+{
+	AUTO(changes_done) struct changes wanted = { 0 };
+	enum err_code rc = ERR_OK;
+	size_t i, k;
+
+	for (i = 0; i < p->links->n; i++) {
+		const struct net_tunnel *t = &p->want->tunnels[i];
+		struct change x = of_link(CHANGE_ADDRESS, &p->links->l[i]);
+
+		for (k = 0; k < t->address_count && x.ifindex && !rc; k++) {
+			x.address = t->addresses[k];
+			rc = add_once(&wanted, &x, e);
+		}
+	}
+	if (!rc)
+		rc = plan_absent(p, CHANGE_ADDRESS, &wanted, e);
+	return rc ? rc : plan_all_present(p, &wanted, true, e);
+}
+
+/* ---- routes ---- */
 
 /* While the interface is away, what comes back from the internet for a client is translated to the
- * client's address all the same; without these routes it would leave by the default route. */
-static enum err_code plan_routes(struct planner *p, struct err *e)
+ * client's address all the same; without these routes it would leave by the default route.  Not
+ * for "everything", where a host without a default route had rather say so than be silent. */
+static enum err_code wanted_holds(const struct net_want *w, struct changes *out, struct err *e)
 {
-	const struct net_want *w = p->want;
 	enum err_code rc = ERR_OK;
-	struct change x;
+	size_t i, k;
+
+	for (i = 0; i < w->tunnel_count; i++)
+		for (k = 0; k < w->tunnels[i].masquerade_count && !rc; k++) {
+			struct change x = change_hold(&w->tunnels[i].masquerade[k]);
+
+			if (x.address.len)
+				rc = add_once(out, &x, e);
+		}
+	return rc;
+}
+
+static enum err_code wanted_route(struct planner *p, const struct net_route *r, struct changes *out,
+				  struct err *e)
+{
+	struct change x = { .kind = CHANGE_ROUTE, .address = r->to, .gateway = r->gateway };
+	struct nl_link l = { 0 };
+	enum err_code rc = ERR_OK;
+
+	if (r->ifname[0])
+		rc = nl_link_by_name(p->nl, r->ifname, &l, e);
+	if (rc == ERR_NOT_FOUND && any_away(p->links))
+		return ERR_OK;
+	if (rc)
+		return rc;
+	x.ifindex = l.index;
+	memcpy(x.ifname, l.name, sizeof x.ifname);
+	ip_prefix_mask(&x.address);
+	x.table = r->table ? r->table : NL_TABLE_MAIN;
+	/* What the kernel makes of none. */
+	x.metric = !r->metric && r->to.addr.family == IP_V6 ? METRIC_V6 : r->metric;
+	return add_once(out, &x, e);
+}
+
+static enum err_code wanted_routes(struct planner *p, struct changes *out, struct err *e)
+{
+	enum err_code rc = wanted_holds(p->want, out, e);
 	size_t i;
 
-	for (i = 0; i < p->made->n && !rc; i++) {
-		x = p->made->p[i];
-		if (x.kind != CHANGE_ROUTE || wants_route(w, &x))
-			continue;
-		rc = change_read(p->nl, &x, &x.old, e);
-		x.now = 0;
-		if (!rc && x.old)
-			rc = plan_add(p, &x, e);
-	}
-	for (i = 0; i < w->masquerade_count && !rc; i++) {
-		if (!wanted_route(w, i, &x))
-			continue;
-		rc = change_read(p->nl, &x, &x.old, e);
-		x.now = 1;
-		if (!rc && !x.old)
-			rc = plan_add(p, &x, e);
+	for (i = 0; i < p->want->route_count && !rc; i++)
+		rc = wanted_route(p, &p->want->routes[i], out, e);
+	return rc;
+}
+
+/* ---- rules ---- */
+
+/* Without the sides that select everything, as the kernel reports them. */
+static void tidy_side(struct ip_prefix *p)
+{
+	if (!p->addr.family || !p->len)
+		*p = (struct ip_prefix){ 0 };
+	else
+		ip_prefix_mask(p);
+}
+
+static enum err_code wanted_rules(const struct net_want *w, struct changes *out, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t i;
+
+	for (i = 0; i < w->rule_count && !rc; i++) {
+		struct change x = { .kind = CHANGE_RULE, .rule = w->rules[i] };
+
+		tidy_side(&x.rule.from);
+		tidy_side(&x.rule.to);
+		rc = add_once(out, &x, e);
 	}
 	return rc;
+}
+
+/* ---- the table ---- */
+
+/* As it was loaded from this very text: true without running nft when no transaction of nftables
+ * has come since that was last seen. */
+static bool table_untouched(const struct plan_table *t, bool has_generation, uint32_t generation)
+{
+	return has_generation && t->has_generation && generation == t->generation && t->wanted.n &&
+	       str_eq(buf_view(&t->wanted), buf_view(&t->loaded));
+}
+
+static bool table_as_loaded(const struct plan_table *t)
+{
+	return str_eq(buf_view(&t->wanted), buf_view(&t->loaded)) &&
+	       str_eq(buf_view(&t->listing), buf_view(&t->loaded_listing));
 }
 
 static enum err_code plan_table(struct planner *p, struct err *e)
 {
+	uint32_t generation = 0;
+	bool has_generation;
 	struct plan_table *t = p->table;
 	struct change x = { .kind = CHANGE_TABLE };
 	const struct change *ours;
@@ -210,21 +286,26 @@ static enum err_code plan_table(struct planner *p, struct err *e)
 	buf_clear(&t->listing);
 	nft_table_text(&t->wanted, p->want);
 	if (!buf_ok(&t->wanted))
-		return err_set(e, ERR_NOMEM, "no memory for the nft table of %s", p->want->ifname);
-	nft_table_name(x.name, p->want->ifname);
+		return err_set(e, ERR_NOMEM, "no memory for the nft table of %s",
+			       p->want->tunnels[0].ifname);
+	nft_table_name(x.name, p->want->tunnels[0].ifname);
 	ours = changes_find(p->made, &x);
 	if (!t->wanted.n && !ours)
 		return ERR_OK; /* and nft need not even be installed */
+	/* Asked before the table is read: what changes meanwhile is found the next time. */
+	has_generation = nl_nft_generation(&generation, NULL) == ERR_OK;
+	if (table_untouched(t, has_generation, generation))
+		return ERR_OK;
 	rc = nft_table_list(x.name, &t->listing, e);
 	if (rc)
 		return rc;
 	x.old = t->listing.n > 0;
 	x.now = t->wanted.n > 0;
-	if (x.old == x.now &&
-	    (!x.now || (str_eq(buf_view(&t->wanted), buf_view(&t->loaded)) &&
-			str_eq(buf_view(&t->listing), buf_view(&t->loaded_listing)))))
-		return ERR_OK;
-	return plan_add(p, &x, e);
+	if (x.old != x.now || (x.now && !table_as_loaded(t)))
+		return plan_add(p, &x, e);
+	t->has_generation = has_generation;
+	t->generation = generation;
+	return ERR_OK;
 }
 
 /* ---- forwarding ---- */
@@ -364,7 +445,7 @@ static enum err_code plan_accept_ra(struct planner *p, struct err *e)
 	for (i = 0; i < s.n && !rc; i++) {
 		struct change x = { .kind = CHANGE_SYSCTL };
 
-		if (s.index[i] == p->link.index ||
+		if (plan_links_have(p->links, s.index[i]) ||
 		    nl_link_by_index(p->nl, s.index[i], &l, NULL)) /* gone meanwhile */
 			continue;
 		snprintf(x.name, sizeof x.name, "net/ipv6/conf/%s/accept_ra", l.name);
@@ -413,22 +494,55 @@ static enum err_code plan_sysctls(struct planner *p, struct err *e)
 
 /* ---- all ---- */
 
-/* The table comes before forwarding, so that nothing is forwarded without its rules; the link goes
- * up last. */
-enum err_code plan_make(struct nl *nl, const struct net_want *want, const struct changes *made,
-			struct plan_table *t, struct changes *out, struct err *e)
+static enum err_code plan_mtus(struct planner *p, struct err *e)
 {
-	struct planner p = { .nl = nl, .want = want, .made = made, .table = t, .out = out };
-	struct change mtu = { .kind = CHANGE_MTU }, up = { .kind = CHANGE_UP };
-	enum err_code rc = nl_link_by_name(nl, want->ifname, &p.link, e);
+	enum err_code rc = ERR_OK;
+	size_t i;
 
-	if (rc)
+	for (i = 0; i < p->links->n && !rc; i++) {
+		const struct nl_link *l = &p->links->l[i];
+		uint32_t mtu = p->want->tunnels[i].mtu;
+		struct change x = of_link(CHANGE_MTU, l);
+
+		if (l->index)
+			rc = plan_value(p, &x, mtu != 0, mtu, l->mtu, e);
+	}
+	return rc;
+}
+
+static enum err_code plan_ups(struct planner *p, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t i;
+
+	for (i = 0; i < p->links->n && !rc; i++) {
+		const struct nl_link *l = &p->links->l[i];
+		struct change x = of_link(CHANGE_UP, l);
+
+		if (l->index)
+			rc = plan_value(p, &x, p->want->tunnels[i].up, 1, l->up, e);
+	}
+	return rc;
+}
+
+/* The table comes before forwarding, so that nothing is forwarded without its rules; links go up
+ * last, but for the routes by them, which need that, and the rules that lead to these. */
+enum err_code plan_make(struct nl *nl, const struct net_want *want, const struct plan_links *links,
+			const struct changes *made, struct plan_table *t, struct changes *out,
+			struct err *e)
+{
+	AUTO(changes_done) struct changes routes = { 0 }, rules = { 0 };
+	struct planner p = {
+		.nl = nl, .want = want, .links = links, .made = made, .table = t, .out = out
+	};
+	enum err_code rc;
+
+	if ((rc = wanted_routes(&p, &routes, e)) || (rc = wanted_rules(want, &rules, e)) ||
+	    (rc = plan_absent(&p, CHANGE_RULE, &rules, e)) || (rc = plan_mtus(&p, e)) ||
+	    (rc = plan_addresses(&p, e)) || (rc = plan_absent(&p, CHANGE_ROUTE, &routes, e)) ||
+	    (rc = plan_all_present(&p, &routes, false, e)) || (rc = plan_table(&p, e)) ||
+	    (rc = plan_sysctls(&p, e)) || (rc = plan_ups(&p, e)) ||
+	    (rc = plan_all_present(&p, &routes, true, e)))
 		return rc;
-	plan_link(&p, &mtu);
-	plan_link(&p, &up);
-	if ((rc = plan_value(&p, &mtu, want->mtu != 0, want->mtu, p.link.mtu, e)) ||
-	    (rc = plan_addresses(&p, e)) || (rc = plan_routes(&p, e)) || (rc = plan_table(&p, e)) ||
-	    (rc = plan_sysctls(&p, e)))
-		return rc;
-	return plan_value(&p, &up, want->up, 1, p.link.up, e);
+	return plan_all_present(&p, &rules, false, e);
 }

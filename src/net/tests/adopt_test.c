@@ -180,8 +180,8 @@ static void link_stays(void **state UNUSED)
 	apply(&f, &w);
 	host_picture(&now);
 	host_same(&left, &now, "nor does applying the same");
-	w.addresses[0] = host_prefix("10.8.0.7/24");
-	w.mtu = 0;
+	w.tunnels[0].addresses[0] = host_prefix("10.8.0.7/24");
+	w.tunnels[0].mtu = 0;
 	apply(&f, &w);
 	assert_int_equal(host_link("a1").mtu, 1500);
 	end(&f, "undone");
@@ -207,7 +207,8 @@ static void undone_without_apply(void **state UNUSED)
 static void wants_less(void **state UNUSED)
 {
 	struct fixture f;
-	struct net_want w = host_want("a3"), less = { .ifname = "a3", .up = true };
+	struct net_want w = host_want("a3"),
+			less = { .tunnels = { { .ifname = "a3", .up = true } }, .tunnel_count = 1 };
 
 	NEED_HOST();
 	begin(&f, "a3");
@@ -400,9 +401,9 @@ static void routes(void **state UNUSED)
 
 	NEED_HOST();
 	begin(&f, "a7");
-	w.masquerade[1] = host_prefix("0.0.0.0/0");
-	w.masquerade[2] = host_prefix("10.8.0.9/24"); /* the first, with host bits */
-	w.masquerade_count = 3;
+	w.tunnels[0].masquerade[1] = host_prefix("0.0.0.0/0");
+	w.tunnels[0].masquerade[2] = host_prefix("10.8.0.9/24"); /* the first, with host bits */
+	w.tunnels[0].masquerade_count = 3;
 	apply(&f, &w);
 	differs(&f, &w, "");
 	assert_int_equal(nl_route_get(host_nl(), &client, 0, &way, &f.e), ERR_OK);

@@ -54,9 +54,9 @@ static struct net_want make_wish(const char *ifname, const char *wish)
 
 	if (strcmp(wish, "other"))
 		return w;
-	w.addresses[0] = host_prefix("10.9.0.1/24");
-	w.masquerade[0] = host_prefix("10.9.0.0/24");
-	w.mtu = 1380;
+	w.tunnels[0].addresses[0] = host_prefix("10.9.0.1/24");
+	w.tunnels[0].masquerade[0] = host_prefix("10.9.0.0/24");
+	w.tunnels[0].mtu = 1380;
 	return w;
 }
 

@@ -231,15 +231,22 @@ void host_dir_remove(struct host_dir *d)
 
 struct net_want host_want(const char *ifname)
 {
-	return (struct net_want){
-		.ifname = ifname,
-		.addresses = { host_prefix("10.8.0.1/24"), host_prefix("fd00:70:68::1/64") },
-		.address_count = 2,
-		.mtu = 1420,
-		.up = true,
+	struct net_want w = {
+		.tunnels = { {
+			.addresses = { host_prefix("10.8.0.1/24"),
+				       host_prefix("fd00:70:68::1/64") },
+			.address_count = 2,
+			.mtu = 1420,
+			.up = true,
+			.masquerade = { host_prefix("10.8.0.0/24"),
+					host_prefix("fd00:70:68::/64") },
+			.masquerade_count = 2,
+		} },
+		.tunnel_count = 1,
 		.forward_v4 = true,
 		.forward_v6 = true,
-		.masquerade = { host_prefix("10.8.0.0/24"), host_prefix("fd00:70:68::/64") },
-		.masquerade_count = 2,
 	};
+
+	assert_true(str_copy(w.tunnels[0].ifname, NET_NAME_MAX, str_of(ifname)));
+	return w;
 }

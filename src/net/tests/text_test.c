@@ -21,13 +21,17 @@ static void table_text(void **state UNUSED)
 {
 	AUTO(buf_done) struct buf text = { 0 };
 	struct net_want w = {
-		.ifname = "wg-0.1",
-		/* Host bits, twice the same, and one inside another: nft would refuse the set. */
-		.addresses = { prefix("10.8.0.1/24"), prefix("10.8.0.2/24"),
-			       prefix("10.8.0.3/32") },
-		.address_count = 3,
-		.masquerade = { prefix("10.8.0.0/24"), prefix("10.9.0.0/16") },
-		.masquerade_count = 2,
+		.tunnels = { {
+			.ifname = "wg-0.1",
+			/* Host bits, twice the same, and one inside another: nft would refuse the
+			 * set. */
+			.addresses = { prefix("10.8.0.1/24"), prefix("10.8.0.2/24"),
+				       prefix("10.8.0.3/32") },
+			.address_count = 3,
+			.masquerade = { prefix("10.8.0.0/24"), prefix("10.9.0.0/16") },
+			.masquerade_count = 2,
+		} },
+		.tunnel_count = 1,
 	};
 
 	nft_table_text(&text, &w);
@@ -56,7 +60,7 @@ static void table_text(void **state UNUSED)
 		"\t}\n"
 		"}\n");
 	buf_clear(&text);
-	w.masquerade_count = 0;
+	w.tunnels[0].masquerade_count = 0;
 	nft_table_text(&text, &w);
 	assert_int_equal(text.n, 0); /* nothing to masquerade: no table */
 }
@@ -120,6 +124,10 @@ static void journal_round_trip(void **state UNUSED)
 					"address w0 7 fd00::1/64 1 0\n"
 					"table qanat_w0 0 1\n"
 					"route 10.8.0.0/24 0 1\n"
+					"path 0.0.0.0/0 100 0 w1 8 10.0.0.1 0 1\n"
+					"path fd00::/64 100 1024 - 0 - 0 1\n"
+					"rule 4 99 10.8.0.0/24 10.8.0.0/24 w0 7 254 0 1\n"
+					"rule 6 100 fd00::/64 - - 0 100 1 0\n"
 					"keep net/ipv4/conf/all/accept_redirects 0 0\n"
 					"sysctl net/ipv4/ip_forward 0 1\n"
 					"up w0 7 0 1\n"
@@ -130,7 +138,7 @@ static void journal_round_trip(void **state UNUSED)
 
 	if (journal_parse(&c, STR(text), BOOT, NETNS, &e))
 		fail_msg("%s", e.msg);
-	assert_int_equal(c.n, 8);
+	assert_int_equal(c.n, 12);
 	assert_int_equal(c.p[0].kind, CHANGE_MTU);
 	assert_int_equal(c.p[0].ifindex, 7);
 	assert_int_equal(c.p[0].old, 1500);
@@ -178,6 +186,20 @@ static void journal_damage(void **state UNUSED)
 		{ HEAD "route w0 10.8.0.0/24 0 1\nend\n", "line 2",
 		  "no route of ours has a device" },
 		{ HEAD "route 10.8.0.0/24 0 2\nend\n", "line 2", "there or not" },
+		{ HEAD "path 10.8.0.0/24 254 4294967295 - 0 - 0 1\nend\n", "line 2",
+		  "has a word of its own" },
+		{ HEAD "path 10.8.0.0/24 100 0 w1 0 - 0 1\nend\n", "line 2", "name, no index" },
+		{ HEAD "path 10.8.0.0/24 100 0 - 3 - 0 1\nend\n", "line 2", "index, no name" },
+		{ HEAD "path 10.8.0.0/24 100 0 - 0 10.0.0.1 0 1\nend\n", "line 2",
+		  "a blackhole with a gateway" },
+		{ HEAD "path 10.8.0.0/24 100 0 w1 3 fd00::1 0 1\nend\n", "line 2",
+		  "a gateway of the other family" },
+		{ HEAD "rule 5 99 - - - 0 100 0 1\nend\n", "line 2", "no such family" },
+		{ HEAD "rule 4 0 - - - 0 100 0 1\nend\n", "line 2", "the kernel's own rule" },
+		{ HEAD "rule 4 32766 - - - 0 100 0 1\nend\n", "line 2", "that of main" },
+		{ HEAD "rule 4 99 fd00::/64 - - 0 100 0 1\nend\n", "line 2", "another family" },
+		{ HEAD "rule 4 99 - - - 0 0 0 1\nend\n", "line 2", "no table" },
+		{ HEAD "rule 4 99 - - a/b 0 100 0 1\nend\n", "line 2", "no interface name" },
 		{ HEAD "table filter 0 1\nend\n", "line 2", "not our table" },
 		{ HEAD "table qanat_a;flush 0 1\nend\n", "line 2", "no name" },
 		{ HEAD "sysctl kernel/core_pattern 0 1\nend\n", "line 2", "not our setting" },
@@ -215,8 +237,31 @@ static void descriptions(void **state UNUSED)
 		  "- nft table inet qanat_w0" },
 		{ { .kind = CHANGE_TABLE, .name = "qanat_w0", .old = 1, .now = 1 },
 		  "~ nft table inet qanat_w0" },
-		{ { .kind = CHANGE_ROUTE, .address = prefix("10.8.0.0/24"), .now = 1 },
+		{ { .kind = CHANGE_ROUTE,
+		    .address = prefix("10.8.0.0/24"),
+		    .table = NL_TABLE_MAIN,
+		    .metric = CHANGE_METRIC_WORST,
+		    .now = 1 },
 		  "+ blackhole route 10.8.0.0/24" },
+		{ { .kind = CHANGE_ROUTE,
+		    .address = prefix("0.0.0.0/0"),
+		    .table = 100,
+		    .metric = 9,
+		    .ifname = "w1",
+		    .ifindex = 4,
+		    .gateway = prefix("10.0.0.1/32").addr,
+		    .old = 1 },
+		  "- route 0.0.0.0/0 via 10.0.0.1 dev w1 table 100 metric 9" },
+		{ { .kind = CHANGE_RULE,
+		    .rule = { .family = IP_V4,
+			      .priority = 99,
+			      .from = prefix("10.8.0.0/24"),
+			      .to = prefix("10.8.0.0/24"),
+			      .ifname = "w0",
+			      .mark = 7,
+			      .table = 254 },
+		    .now = 1 },
+		  "+ IPv4 rule 99 from 10.8.0.0/24 to 10.8.0.0/24 iif w0 mark 7 table 254" },
 		{ { .kind = CHANGE_UP, .ifname = "w0", .old = 1 }, "~ link up -> down dev w0" },
 	};
 	size_t i;
