@@ -127,18 +127,35 @@ static void stage(struct worker *w, const struct out_packet *p)
 
 /* ---- sealing and sending a batch ---- */
 
+/* Asks for each packet of a peer that has limits; *n of them may go. */
+static enum wg_verdict weigh_run(struct worker *w, struct out_run *r, size_t *n,
+				 enum wg_verdict *rest)
+{
+	const struct out_packet *p = &w->out->packet[r->first];
+	uint32_t len[PACKETS_MAX];
+
+	for (size_t i = 0; i < r->n; i++)
+		len[i] = p[i].len;
+	return wg_send_weigh(w->dp->device, p->peer, len, n, w->now, &r->send, rest, &w->events);
+}
+
 /* Takes counters for the packets of one peer and prepares them for sealing; returns how many. */
 static size_t begin_run(struct worker *w, struct out_run *r, struct aead_job *job)
 {
 	struct outbound *o = w->out;
 	struct out_packet *p = &o->packet[r->first];
-	enum wg_verdict v;
+	enum wg_verdict v, rest = WG_OK;
+	size_t n = r->n;
 
-	v = wg_send_begin(w->dp->device, p->peer, r->n, w->now, &r->send, &w->events);
+	v = wg_send_begin(w->dp->device, p->peer, n, w->now, &r->send, &w->events);
+	if (v == WG_WEIGH)
+		v = weigh_run(w, r, &n, &rest);
 	for (size_t i = 0; i < r->n; i++, p++) {
 		uint8_t *text = p->dgram + WG_TRANSPORT_HEADER_LEN;
 
-		if (v == WG_OK) {
+		if (v == WG_OK && i >= n) {
+			wg_count(w->dp->device, p->peer, rest, 1);
+		} else if (v == WG_OK) {
 			wg_transport_header(p->dgram, r->send.receiver, r->send.counter + i);
 			memset(text + p->len, 0, p->padded - p->len);
 			job[i] = (struct aead_job){ .key = r->send.key,
@@ -152,7 +169,9 @@ static size_t begin_run(struct worker *w, struct out_run *r, struct aead_job *jo
 			refuse(w, p->peer, v, text, p->len);
 		}
 	}
-	return v == WG_OK ? r->n : 0;
+	if (v == WG_OK)
+		r->n = n; /* those behind are dropped */
+	return v == WG_OK ? n : 0;
 }
 
 static void send_messages(struct worker *w)

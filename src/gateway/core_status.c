@@ -134,16 +134,10 @@ static json_t *system_json(struct core *c)
 static json_t *drops_json(const struct dataplane_status *d)
 {
 	json_t *o = json_object();
-	char name[48];
 
 	for (int v = DROP_MALFORMED; v < WG_VERDICTS; v++) {
-		if (!str_copy(name, sizeof name, str_of(wg_verdict_name((enum wg_verdict)v))))
-			continue;
-		for (char *c = name; *c; c++) {
-			if (*c == ' ' || *c == '-')
-				*c = '_';
-		}
-		(void)json_object_set_new(o, name, json_integer((json_int_t)d->verdicts[v]));
+		(void)json_object_set_new(o, wg_verdict_name((enum wg_verdict)v),
+					  json_integer((json_int_t)d->verdicts[v]));
 	}
 	return o;
 }

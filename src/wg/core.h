@@ -20,6 +20,7 @@ struct wg_device {
 	atomic_bool up;
 	_Atomic uint32_t key_generation; /* grows with each private key */
 	_Atomic uint32_t source_generation; /* grows when cached sources are void */
+	_Atomic int64_t wall_offset; /* wall clock less monotonic, as control saw it last */
 	struct wg_index index;
 	struct lpm *allowed;
 	struct wg_counts counts;
@@ -56,6 +57,13 @@ static inline bool wg_session_void(const struct wg_device *d, const struct wg_se
 				   int64_t now)
 {
 	return s->key_generation != wg_key_generation(d) || wg_session_too_old(s, now);
+}
+
+/* The wall clock, as exact as the last control call that looked: sessions need one every two
+ * minutes. */
+static inline int64_t wg_device_wall(const struct wg_device *d, int64_t now)
+{
+	return now + atomic_load_explicit(&d->wall_offset, memory_order_relaxed);
 }
 
 static inline bool wg_device_is_up(const struct wg_device *d)

@@ -181,7 +181,7 @@ static enum err_code check_change(const struct wg_peer_change *c, struct err *e)
 	}
 	if (c->has_endpoint && c->endpoint.addr.family != IP_NONE && !c->endpoint.port)
 		return err_set(e, ERR_RANGE, "endpoint without a port");
-	return ERR_OK;
+	return wg_limits_check(&c->limits, e);
 }
 
 static enum err_code add_peer(struct wg_device *d, const struct public_key *k, struct wg_peer **out,
@@ -263,6 +263,19 @@ static enum err_code change_allowed(struct wg_device *d, struct wg_peer *p,
 	return ERR_OK;
 }
 
+static void look_at_wall_clock(struct wg_device *d, int64_t now)
+{
+	atomic_store_explicit(&d->wall_offset, d->ops.wall_ns(d->ops.ctx) - now,
+			      memory_order_relaxed);
+}
+
+static enum err_code change_limits(struct wg_device *d, struct wg_peer *p,
+				   const struct wg_limits_change *c, int64_t now, struct err *e)
+{
+	look_at_wall_clock(d, now);
+	return wg_limits_change(&p->limits, c, now, d->retired, e);
+}
+
 static void change_keepalive(struct wg_peer *p, uint16_t keepalive_s, int64_t now)
 {
 	bool begins = keepalive_s && !p->keepalive_s;
@@ -298,6 +311,8 @@ enum err_code wg_device_change_peer(struct wg_device *d, const struct wg_peer_ch
 		return rc;
 	set_follows(p);
 	rc = change_allowed(d, p, c, e);
+	if (!rc && c->limits.set)
+		rc = change_limits(d, p, &c->limits, now, e);
 	if (rc) {
 		if (is_new)
 			remove_peer(d, p);
@@ -432,6 +447,7 @@ int64_t wg_device_timers(struct wg_device *d, int64_t now)
 {
 	struct wg_wheel_node *n;
 
+	look_at_wall_clock(d, now);
 	while ((n = wg_wheel_pop(&d->wheel, now)))
 		wg_timers_run(CONTAINER_OF(n, struct wg_peer, timer), now);
 	return wg_wheel_next(&d->wheel);

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/retired.h"
 #include "crypto/keys.h"
+#include "wg/limits.h"
 #include "wg/messages.h"
 #include "wg/verdict.h"
 
@@ -81,6 +82,7 @@ struct wg_peer_change {
 	uint16_t keepalive_s; /* 0: off */
 	struct psk psk;
 	struct endpoint endpoint;
+	struct wg_limits_change limits; /* none set: as they are */
 	const struct wg_allowed_ip *allowed_ips; /* borrowed */
 	size_t allowed_ip_count;
 };
@@ -123,6 +125,8 @@ struct wg_peer_info {
 	uint64_t rx_bytes, tx_bytes; /* as the kernel counts: whole datagrams' UDP payload */
 	uint64_t rx_packets, tx_packets;
 	size_t allowed_ip_count;
+	struct wg_limits_info limits;
+	int64_t quota_out_wall_ns; /* of limits.quota_out_at; 0: none */
 };
 
 void wg_peer_info(const struct wg_peer *p, struct wg_peer_info *out);

@@ -23,6 +23,7 @@ void wg_peer_free(struct wg_peer *p)
 		return;
 	BUG_ON(p->active);
 	free(atomic_load_explicit(&p->counts, memory_order_relaxed));
+	wg_limits_free(atomic_load_explicit(&p->limits, memory_order_relaxed));
 	free(p->allowed);
 	wipe(p, sizeof *p);
 	free(p);
@@ -231,6 +232,17 @@ void wg_peer_allowed_remove(struct wg_peer *p, const struct ip_prefix *prefix)
 	}
 }
 
+/* ---- limits ---- */
+
+size_t wg_peer_admit(struct wg_peer *p, enum wg_direction dir, const uint32_t *len, size_t n,
+		     int64_t now, enum wg_verdict *rest)
+{
+	struct wg_limits *l = atomic_load_explicit(&p->limits, memory_order_acquire);
+
+	*rest = WG_OK;
+	return l ? wg_limits_admit(l, dir, len, n, now, wg_device_wall(p->device, now), rest) : n;
+}
+
 /* ---- reading ---- */
 
 const struct public_key *wg_peer_key(const struct wg_peer *p)
@@ -265,6 +277,9 @@ void wg_peer_info(const struct wg_peer *p, struct wg_peer_info *out)
 	};
 	if (path)
 		out->endpoint = path->path.remote;
+	wg_limits_info(atomic_load_explicit(&p->limits, memory_order_relaxed), &out->limits);
+	if (out->limits.quota_out_at)
+		out->quota_out_wall_ns = wg_device_wall(p->device, out->limits.quota_out_at);
 }
 
 /* ---- outwards ---- */

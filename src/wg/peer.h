@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "wg/cookie.h"
+#include "wg/limits.h"
 #include "wg/noise.h"
 #include "wg/session.h"
 #include "wg/transport.h"
@@ -58,6 +59,7 @@ struct wg_peer {
 	_Atomic(struct wg_session *) next; /* we are responder and wait for the first data */
 	_Atomic(struct wg_path_node *) path;
 	_Atomic(struct wg_counts *) counts;
+	_Atomic(struct wg_limits *) limits; /* NULL: none */
 	_Atomic int64_t data_sent_at; /* first data since we last heard anything; 0: none */
 	_Atomic int64_t data_received_at; /* first data since we last sent anything; 0: none */
 	_Atomic int64_t traffic_at; /* last authentic datagram in or out */
@@ -135,6 +137,11 @@ void wg_peer_forget_handshake(struct wg_peer *p);
 /* Allowed IPs as a list of the peer; the device keeps them in step with the lookup table. */
 MUST_CHECK bool wg_peer_allowed_add(struct wg_peer *p, const struct ip_prefix *prefix);
 void wg_peer_allowed_remove(struct wg_peer *p, const struct ip_prefix *prefix);
+
+/* Any thread: how many of the `n` packets of len[i] bytes the peer's limits let pass, from the front;
+ * *rest is why the others do not. */
+size_t wg_peer_admit(struct wg_peer *p, enum wg_direction dir, const uint32_t *len, size_t n,
+		     int64_t now, enum wg_verdict *rest);
 
 /* Sends a datagram of ours to the peer and counts it. */
 void wg_peer_send(struct wg_peer *p, const uint8_t *dgram, size_t n, uint8_t ecn);

@@ -117,7 +117,14 @@ bool wg_staged_flush(struct wg_peer *p, int64_t now)
 		return false;
 	while ((s = staged_first(p))) {
 		size_t padded = wg_padded_len(s->len, p->device->mtu);
+		uint32_t len = (uint32_t)s->len;
+		enum wg_verdict over;
 
+		if (!wg_peer_admit(p, WG_DOWN, &len, 1, now, &over)) {
+			staged_free(p, s);
+			wg_count(p->device, p, over, 1);
+			continue;
+		}
 		if (!seal_and_send(p, session, s->dgram, padded, outer_ecn(s)))
 			break;
 		staged_free(p, s);

@@ -37,19 +37,24 @@ struct wg_peer *wg_route(const struct wg_device *d, uint8_t family, const uint8_
 
 /* ---- out ---- */
 
-enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
-			      struct wg_send *out, struct wg_events *ev)
+/* What there is to send with.  WG_OK, WG_STAGE, DROP_NO_ENDPOINT or DROP_DOWN. */
+static enum wg_verdict way_out(struct wg_device *d, struct wg_peer *p, int64_t now,
+			       struct wg_session **s, const struct wg_path_node **node)
 {
-	const struct wg_path_node *node;
-	struct wg_session *s;
-
 	if (!wg_device_is_up(d))
 		return DROP_DOWN;
-	node = wg_peer_path(p);
-	if (!node)
+	*node = wg_peer_path(p);
+	if (!*node)
 		return DROP_NO_ENDPOINT;
-	s = atomic_load_explicit(&p->current, memory_order_acquire);
-	if (!s || wg_session_void(d, s, now) || !wg_session_take_counters(s, n, &out->counter))
+	*s = atomic_load_explicit(&p->current, memory_order_acquire);
+	return !*s || wg_session_void(d, *s, now) ? WG_STAGE : WG_OK;
+}
+
+static enum wg_verdict send_with(struct wg_device *d, struct wg_peer *p, struct wg_session *s,
+				 const struct wg_path_node *node, size_t n, int64_t now,
+				 struct wg_send *out, struct wg_events *ev)
+{
+	if (!wg_session_take_counters(s, n, &out->counter))
 		return WG_STAGE;
 	out->key = &s->send_key;
 	out->receiver = s->remote_index;
@@ -62,6 +67,35 @@ enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, 
 	if (wg_timers_rekey_on_send(s, now))
 		raise_event(p, ev, WG_EV_NEED_HANDSHAKE, s->id, NULL, now);
 	return WG_OK;
+}
+
+enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
+			      struct wg_send *out, struct wg_events *ev)
+{
+	const struct wg_path_node *node;
+	struct wg_session *s;
+	enum wg_verdict v = way_out(d, p, now, &s, &node);
+
+	if (v != WG_OK)
+		return v;
+	if (UNLIKELY(atomic_load_explicit(&p->limits, memory_order_relaxed) != NULL))
+		return WG_WEIGH;
+	return send_with(d, p, s, node, n, now, out, ev);
+}
+
+enum wg_verdict wg_send_weigh(struct wg_device *d, struct wg_peer *p, const uint32_t *len,
+			      size_t *n, int64_t now, struct wg_send *out, enum wg_verdict *rest,
+			      struct wg_events *ev)
+{
+	const struct wg_path_node *node;
+	struct wg_session *s;
+	enum wg_verdict v = way_out(d, p, now, &s, &node);
+
+	/* What is staged is weighed when it is sent. */
+	if (v != WG_OK)
+		return v;
+	*n = wg_peer_admit(p, WG_DOWN, len, *n, now, rest);
+	return *n ? send_with(d, p, s, node, *n, now, out, ev) : *rest;
 }
 
 /* Paper 5.4.6
@@ -166,6 +200,7 @@ enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
 				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
 				uint32_t *inner_len, struct wg_events *ev)
 {
+	enum wg_verdict over;
 	struct ip_view v;
 
 	if (!wg_session_accept(r->session, r->counter))
@@ -184,6 +219,9 @@ enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
 	if (!ecn_decapsulate(r->text, &v, outer_ecn))
 		return DROP_ECN;
 	*inner_len = v.len;
+	if (UNLIKELY(atomic_load_explicit(&r->peer->limits, memory_order_relaxed) != NULL) &&
+	    !wg_peer_admit(r->peer, WG_UP, inner_len, 1, now, &over))
+		return over;
 	return WG_OK;
 }
 

@@ -3,8 +3,8 @@
  * PACKET calls of device.h: any worker, no lock, no allocation, no system call.  Pointers to peers
  * and sessions that they return are good until the worker's next quiescent point.
  *
- * Out:  wg_route -> wg_send_begin (counters for n packets) -> seal -> wg_send_done
- * In:   wg_receive_begin -> open -> wg_receive_done (replay, source check, roaming)
+ * Out:  wg_route -> wg_send_begin or wg_send_weigh (counters for n packets) -> seal -> wg_send_done
+ * In:   wg_receive_begin -> open -> wg_receive_done (replay, source check, limits, roaming)
  */
 #ifndef QANAT_WG_TRANSPORT_H
 #define QANAT_WG_TRANSPORT_H
@@ -46,9 +46,14 @@ struct wg_send {
 };
 
 /* Takes counters for `n` packets of the peer's current session.  WG_OK, WG_STAGE, or
- * DROP_NO_ENDPOINT, DROP_DOWN. */
+ * DROP_NO_ENDPOINT, DROP_DOWN; WG_WEIGH when the peer has limits, so that nobody passes them by. */
 enum wg_verdict wg_send_begin(struct wg_device *d, struct wg_peer *p, size_t n, int64_t now,
 			      struct wg_send *out, struct wg_events *ev);
+/* The same for packets of a peer with limits: len[i] bytes each, inner.  From WG_OK on the first *n
+ * pass, and *rest is why the others do not; or why none does, if that is what is returned. */
+enum wg_verdict wg_send_weigh(struct wg_device *d, struct wg_peer *p, const uint32_t *len,
+			      size_t *n, int64_t now, struct wg_send *out, enum wg_verdict *rest,
+			      struct wg_events *ev);
 /* Writes the 16 bytes of a transport header. */
 void wg_transport_header(uint8_t out[WG_TRANSPORT_HEADER_LEN], uint32_t receiver, uint64_t counter);
 /* After sending: `n` datagrams of `bytes` in all, at least one of them data. */
@@ -75,7 +80,7 @@ struct wg_receive {
  * a drop but `peer`, which is NULL where none is known. */
 enum wg_verdict wg_receive_begin(struct wg_device *d, uint8_t *dgram, size_t n, int64_t now,
 				 struct wg_receive *out);
-/* After the tag was right: replay window, inner length, allowed IPs, ECN, roaming, counters.
+/* After the tag was right: replay window, inner length, allowed IPs, ECN, limits, roaming, counters.
  * `outer_ecn` are the two bits of the datagram's IP header.  On WG_OK *inner_len is the length of
  * the IP packet at r->text. */
 enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,

@@ -7,6 +7,7 @@ enum wg_verdict {
 	WG_OK = 0,
 	WG_KEEPALIVE, /* authentic and empty */
 	WG_STAGE, /* no session yet: hand the packet to wg_device_stage */
+	WG_WEIGH, /* the peer has limits: ask wg_send_weigh */
 	DROP_MALFORMED, /* not a message of this protocol */
 	DROP_NOT_IP, /* inner bytes are no IP packet */
 	DROP_NO_PEER, /* no peer owns the destination */
@@ -29,8 +30,14 @@ enum wg_verdict {
 	DROP_TOO_BIG, /* with its header it fits no UDP datagram, or not the way to the peer */
 	DROP_NOT_SENT, /* the kernel refused the datagram, or could not take it in time */
 	DROP_NOT_WRITTEN, /* the interface refused the packet */
+	DROP_RATE, /* above the peer's rate */
+	DROP_QUOTA, /* the peer's quota does not cover it */
+	DROP_ACCESS_EXPIRED, /* the peer's time is over */
 	WG_VERDICTS,
 };
-const char *wg_verdict_name(enum wg_verdict v); /* "no session" */
+/* "no_session": a name that never changes, for machines. */
+const char *wg_verdict_name(enum wg_verdict v);
+/* What happened and what to do about it, a sentence or two for a person; "" for what is no drop. */
+const char *wg_verdict_text(enum wg_verdict v);
 
 #endif

@@ -258,12 +258,15 @@ enum wg_verdict sim_send_as(struct sim *s, unsigned side, uint8_t src, uint8_t d
 	struct wg_events ev = { 0 };
 	uint8_t dgram[SIM_DGRAM_MAX] = { 0 };
 	size_t n = make_packet(dgram + WG_TRANSPORT_HEADER_LEN, src, dst, tos, len);
+	enum wg_verdict v, rest;
 	struct wg_send out;
-	enum wg_verdict v;
 
 	if (!p)
 		return DROP_NO_PEER;
 	v = wg_send_begin(me->d, p, 1, s->now, &out, &ev);
+	if (v == WG_WEIGH)
+		v = wg_send_weigh(me->d, p, &(uint32_t){ (uint32_t)n }, &(size_t){ 1 }, s->now,
+				  &out, &rest, &ev);
 	if (v == WG_OK) {
 		struct aead_job job = { .key = out.key,
 					.counter = out.counter,

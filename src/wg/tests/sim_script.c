@@ -150,14 +150,9 @@ static uint64_t value(struct cursor *c, unsigned i, struct str what)
 			return values[k].v;
 	wg_counts(me->d, NULL, counts);
 	for (unsigned v = 0; v < WG_VERDICTS; v++) { /* "drop.bad_mac1" */
-		char name[64] = "drop.";
+		char name[64];
 
-		for (const char *z = wg_verdict_name((enum wg_verdict)v); *z; z++) {
-			size_t n = strlen(name);
-
-			name[n] = *z == ' ' ? '_' : *z;
-			name[n + 1] = 0;
-		}
+		(void)snprintf(name, sizeof name, "drop.%s", wg_verdict_name((enum wg_verdict)v));
 		if (str_eq(what, str_of(name)))
 			return counts[v];
 	}

@@ -168,13 +168,16 @@ static void send_packet(struct world *w, unsigned side, unsigned k, uint16_t por
 	int64_t now = atomic_load(&w->now);
 	struct wg_peer *p = wg_route(w->d[side], IP_V4, dst);
 	struct wg_path from = path_of(side, port);
+	enum wg_verdict v, rest;
 	struct wg_send out;
-	enum wg_verdict v;
 
 	if (!p)
 		return;
 	memcpy(ip, header, sizeof header);
 	v = wg_send_begin(w->d[side], p, 1, now, &out, ev);
+	if (v == WG_WEIGH)
+		v = wg_send_weigh(w->d[side], p, &(uint32_t){ sizeof header }, &(size_t){ 1 }, now,
+				  &out, &rest, ev);
 	if (v == WG_OK) {
 		struct aead_job job = {
 			.key = out.key, .counter = out.counter, .text = ip, .len = 32
@@ -235,6 +238,25 @@ static void change(struct world *w, unsigned side, unsigned k, bool remove)
 	assert_int_equal(wg_device_change_peer(w->d[side], &c, atomic_load(&w->now), NULL), ERR_OK);
 }
 
+/* Limits that come, change and go; what they let pass is enough for the talk to go on. */
+static void limit(struct world *w, unsigned side, unsigned round)
+{
+	struct wg_peer_change c = {
+		.public_key = w->public[!side],
+		.update_only = true,
+		.limits = { .set = WG_SET_RATE_UP | WG_SET_RATE_DOWN | WG_SET_QUOTA |
+				   WG_SET_EXPIRES },
+	};
+
+	if (round % 5 != 4) {
+		c.limits.rate_bps[WG_UP] = WG_RATE_MAX;
+		c.limits.rate_bps[WG_DOWN] = 1000000 * (1 + round % 3);
+		c.limits.quota = WG_QUOTA_MAX - round;
+		c.limits.expires_wall_ns = INT64_MAX;
+	}
+	assert_int_equal(wg_device_change_peer(w->d[side], &c, atomic_load(&w->now), NULL), ERR_OK);
+}
+
 static void drain(struct world *w)
 {
 	static struct item items[QUEUE];
@@ -291,6 +313,7 @@ static void control_round(struct world *w, unsigned round)
 		wg_device_timers(w->d[s], atomic_load(&w->now));
 	drain(w);
 	change(w, side, 2 + round / 2 % (PEERS - 1), round % 3 == 0);
+	limit(w, side, round / 2);
 	if (round % 90 == 45) { /* the peer that talks leaves and comes back */
 		change(w, 0, 1, true);
 		drain(w);
