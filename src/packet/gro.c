@@ -53,17 +53,26 @@ static bool udp_joinable(struct gro_view *v)
 	       load_be16(udp + UDP_CHECKSUM) != 0; /* 0: none; the joined one would have one */
 }
 
+/* A fragment has no ports, or not all of what they say. */
+static bool hides_flow(const struct ip_view *ip, const uint8_t *packet)
+{
+	if (ip->family == IP_V4)
+		return load_be16(packet + IPV4_FRAGMENT) & (IPV4_MF | IPV4_OFFSET_MASK);
+	return ip->protocol == IP_PROTO_HOP_OPTIONS || ip->protocol == IP_PROTO_ROUTING ||
+	       ip->protocol == IP_PROTO_FRAGMENT || ip->protocol == IP_PROTO_DST_OPTIONS;
+}
+
 void gro_view(struct gro_view *v, uint8_t *packet, size_t n)
 {
 	struct ip_view ip;
 
 	*v = (struct gro_view){ .p = packet, .len = (uint32_t)n };
-	if (!ip_view(&ip, packet, n) || ip.len != n ||
-	    (ip.protocol != IP_PROTO_TCP && ip.protocol != IP_PROTO_UDP) ||
+	if (!ip_view(&ip, packet, n) || ip.len != n)
+		return;
+	v->hides_flow = hides_flow(&ip, packet);
+	if (v->hides_flow || (ip.protocol != IP_PROTO_TCP && ip.protocol != IP_PROTO_UDP) ||
 	    n - ip.header_len < UDP_HEADER_LEN)
 		return;
-	if (ip.family == IP_V4 && load_be16(packet + IPV4_FRAGMENT) & (IPV4_MF | IPV4_OFFSET_MASK))
-		return; /* a fragment has no ports, or not all of what they say */
 	v->family = ip.family;
 	v->protocol = ip.protocol;
 	v->l4 = ip.header_len;
@@ -263,6 +272,8 @@ void gro_push(struct gro *g, uint8_t *packet, size_t n)
 	struct gro_view v;
 
 	gro_view(&v, packet, n);
+	if (v.hides_flow)
+		gro_flush(g); /* whatever it belongs to came first */
 	if (!v.protocol || (v.protocol == IP_PROTO_UDP && !g->udp)) {
 		emit_alone(g, &v);
 		return;

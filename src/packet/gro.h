@@ -43,6 +43,7 @@ struct gro_view {
 	uint8_t family;
 	uint8_t protocol; /* IP_PROTO_TCP or IP_PROTO_UDP; 0: belongs to no flow we follow */
 	bool joinable; /* by its looks; false: it only keeps its place in the flow */
+	bool hides_flow; /* a fragment, or behind extension headers: of any flow, perhaps */
 };
 
 struct gro_flow {

@@ -55,14 +55,14 @@ static bool ipv6_upper(const struct ip_view *v, const uint8_t *packet, uint8_t *
 
 		*at = v->len - r.left;
 		switch (*protocol) {
-		case 0: /* hop-by-hop options */
-		case 43: /* routing */
-		case 60: /* destination options */
+		case IP_PROTO_HOP_OPTIONS:
+		case IP_PROTO_ROUTING:
+		case IP_PROTO_DST_OPTIONS:
 			next = rd_u8(&r);
 			len = rd_u8(&r);
 			(void)rd_bytes(&r, 6 + (size_t)len * 8);
 			break;
-		case 44: /* fragment */
+		case IP_PROTO_FRAGMENT:
 			next = rd_u8(&r);
 			(void)rd_u8(&r);
 			if (rd_be16(&r) & 0xfff8)

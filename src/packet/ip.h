@@ -16,6 +16,11 @@
 #define IP_PROTO_TCP 6
 #define IP_PROTO_UDP 17
 #define IP_PROTO_ICMPV6 58
+/* Next headers of IPv6 that stand before another (RFC 8200 4). */
+#define IP_PROTO_HOP_OPTIONS 0
+#define IP_PROTO_ROUTING 43
+#define IP_PROTO_FRAGMENT 44
+#define IP_PROTO_DST_OPTIONS 60
 
 struct ip_view {
 	uint8_t family; /* IP_V4 or IP_V6 */

@@ -60,6 +60,17 @@ tunnel_down() {
 
 bulk() { ns A python3 "$top/tests/e2e/bulk.py" "$1" "$2" 7000 "${@:3}"; }
 
+# Packets made to break coalescing, from A to B: each arrives as it was, in its flow's order.
+crafted_count=$(python3 "$top/tests/e2e/crafted.py" count)
+crafted() {
+	ns_spawn B capture.log python3 "$top/tests/e2e/crafted.py" capture wg0 "$work/arrived" "$crafted_count" && capture=$spawned
+	wait_for 10 grep -q ready "$work/capture.log" || return 1
+	ns A python3 "$top/tests/e2e/crafted.py" send wg0 "$work/sent" "$daemon_a" || return 1
+	wait "$capture"
+	cat "$work/capture.log"
+	python3 "$top/tests/e2e/crafted.py" compare "$work/sent" "$work/arrived" "$@"
+}
+
 # ---- every combination of switches, one and two workers ----
 for c in ${COMBOS-0 1 2 3 4 5 6 7 all none}; do
 	case $c in
@@ -81,6 +92,11 @@ for c in ${COMBOS-0 1 2 3 4 5 6 7 all none}; do
 	check "$name: from B, IPv6" bulk get fd78::2 "$bulk"
 	check "$name: datagrams" bulk echo 10.78.0.2 0 1 15 16 17 1391 1392 1393 1420 5000 65000
 	check "$name: datagrams, IPv6" bulk echo fd78::2 0 1 1372 1373 5000
+	check "$name: $crafted_count crafted packets" crafted $([ $w = 1 ] || echo apart)
+	joined=$(sed -n 's/.* joined //p' "$work/capture.log")
+	if [ $((b & 1)) = 0 ]; then check_eq "$name: nothing is joined" 0 "$joined"; else
+		check "$name: $joined writes joined some of them" [ "$joined" -gt 50 ]
+	fi
 	tunnel_down "$name"
 done
 

@@ -416,6 +416,48 @@ static void all_are_there(uint8_t sent[3][2000], const size_t n[3])
 	}
 }
 
+/* What may belong to a flow without showing it stays between that flow's packets. */
+static void hidden_ones_keep_their_place(void **state)
+{
+	static const struct {
+		uint8_t family, at, flip;
+		const char *why;
+	} rows[] = {
+		{ 4, 6, 0x20, "the first fragment" },  { 4, 7, 0x01, "a later fragment" },
+		{ 6, 6, 0 ^ 6, "hop-by-hop options" }, { 6, 6, 43 ^ 6, "a routing header" },
+		{ 6, 6, 44 ^ 6, "a fragment header" }, { 6, 6, 60 ^ 6, "destination options" },
+	};
+	static uint8_t p[3][2000];
+	size_t n[3];
+
+	(void)state;
+	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
+		struct gro g;
+
+		gro_init(&g, true, take, NULL);
+		for (uint16_t i = 0; i < 3; i++) {
+			struct packet_spec spec = { .family = rows[row].family,
+						    .protocol = 6,
+						    .flags = ACK,
+						    .id = i,
+						    .port = 7,
+						    .seq = 100u * i,
+						    .payload = 100 };
+
+			n[i] = packet_build(p[i], &spec);
+		}
+		p[1][rows[row].at] ^= rows[row].flip;
+		for (size_t i = 0; i < 3; i++)
+			gro_push(&g, p[i], n[i]);
+		gro_flush(&g);
+		if (outs.n != 3)
+			fail_msg("%s: %u packets came out", rows[row].why, (unsigned)outs.n);
+		for (size_t i = 0; i < 3; i++)
+			assert_memory_equal(outs.packets[i].bytes, p[i], n[i]);
+		outs_forget();
+	}
+}
+
 static void joining(void **state)
 {
 	static uint8_t p[3][2000], sent[3][2000];
@@ -614,6 +656,7 @@ int main(void)
 		cmocka_unit_test(udp_checksum_is_never_zero),
 		cmocka_unit_test(misfits),
 		cmocka_unit_test(joining),
+		cmocka_unit_test(hidden_ones_keep_their_place),
 		cmocka_unit_test(sizes_and_limits),
 		cmocka_unit_test(without_df_by_identification),
 		cmocka_unit_test(first_is_wrong),
