@@ -91,7 +91,7 @@ const char *device_ifname(const struct device *d); /* "" when unknown */
 /* The engine itself, for whoever serves UAPI from it; NULL for other kinds. */
 struct dataplane *device_engine(struct device *d);
 /* Readable once the interface has gone; -1 for kinds that must be asked with device_alive. */
-int device_gone_fd(const struct device *d);
+int device_gone_fd(struct device *d);
 /* ERR_NOT_FOUND or ERR_CLOSED once the interface or its daemon has gone.  Cheap. */
 MUST_CHECK enum err_code device_alive(struct device *d, struct err *e);
 

@@ -1,0 +1,320 @@
+/* Another daemon's device, by its UAPI socket. */
+#include <errno.h>
+
+#include "base/fs.h"
+#include "base/ifname.h"
+#include "device/backend.h"
+#include "device/uapi_connection.h"
+#include "nl/rtnl.h"
+
+/* Peers in one request.  A daemon carries a request out peer by peer, so that one long request is no
+ * more of a transaction than several; but when one fails, so many are asked for again at most. */
+#define SET_PEERS 512
+
+struct uapi {
+	struct device device; /* first */
+	struct uapi_connection *connection;
+	struct nl *nl; /* NULL: the interface's name is not known */
+};
+
+static struct uapi *uapi_of(struct device *d)
+{
+	return CONTAINER_OF(d, struct uapi, device);
+}
+
+static void uapi_close(struct device *d)
+{
+	struct uapi *u = uapi_of(d);
+
+	uapi_connection_free(u->connection);
+	nl_close(u->nl);
+	free(u);
+}
+
+/* ---- requests as text ---- */
+
+static void put_hex(struct buf *out, const char *key, const uint8_t b[KEY_LEN])
+{
+	char hex[HEX_LEN(KEY_LEN) + 1];
+
+	hex_encode(hex, b, KEY_LEN);
+	buf_z(out, key);
+	buf_add(out, hex, HEX_LEN(KEY_LEN));
+	buf_char(out, '\n');
+	wipe(hex, sizeof hex);
+}
+
+static void put_get(struct buf *out, struct uapi_connection *c, const void *request)
+{
+	(void)c;
+	(void)request;
+	buf_z(out, "get=1\n");
+}
+
+static void put_own(struct buf *out, struct uapi_connection *c, const void *request)
+{
+	const struct device_change *own = request;
+
+	(void)c;
+	buf_z(out, "set=1\n");
+	if (own->has_private_key)
+		put_hex(out, "private_key=", own->to.private_key.b);
+	if (own->has_listen_port)
+		buf_printf(out, "listen_port=%u\n", own->to.listen_port);
+	if (own->has_fwmark)
+		buf_printf(out, "fwmark=%u\n", own->to.fwmark);
+}
+
+static void put_remove_all(struct buf *out, struct uapi_connection *c, const void *request)
+{
+	(void)c;
+	(void)request;
+	buf_z(out, "set=1\nreplace_peers=true\n");
+}
+
+static void put_endpoint(struct buf *out, const struct endpoint *to)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	endpoint_format(text, to);
+	buf_printf(out, "endpoint=%s\n", text);
+}
+
+static void put_peer(struct buf *out, struct uapi_connection *c, const struct wg_peer_change *p)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	put_hex(out, "public_key=", p->public_key.b);
+	if (p->remove) {
+		buf_z(out, "remove=true\n");
+		return;
+	}
+	if (p->update_only)
+		buf_z(out, "update_only=true\n");
+	if (p->has_psk)
+		put_hex(out, "preshared_key=", p->psk.b);
+	if (p->has_endpoint)
+		put_endpoint(out, &p->endpoint);
+	if (p->has_keepalive)
+		buf_printf(out, "persistent_keepalive_interval=%u\n", p->keepalive_s);
+	if (p->replace_allowed_ips)
+		buf_z(out, "replace_allowed_ips=true\n");
+	for (size_t i = 0; i < p->allowed_ip_count; i++) {
+		ip_prefix_format(text, &p->allowed_ips[i].prefix);
+		buf_z(out, p->allowed_ips[i].remove ? "allowed_ip=-" : "allowed_ip=");
+		buf_z(out, text);
+		buf_char(out, '\n');
+		uapi_put_piece(out, c);
+	}
+}
+
+struct changes {
+	const struct wg_peer_change *p;
+	size_t n;
+};
+
+static void put_peers(struct buf *out, struct uapi_connection *c, const void *request)
+{
+	const struct changes *all = request;
+
+	buf_z(out, "set=1\n");
+	for (size_t i = 0; i < all->n; i++) {
+		put_peer(out, c, &all->p[i]);
+		uapi_put_piece(out, c);
+	}
+}
+
+/* ---- asking ---- */
+
+static enum err_code named(const struct device *d, enum err_code rc, struct err *e)
+{
+	return rc && *d->ifname ? err_wrap(e, rc, "interface %s", d->ifname) : rc;
+}
+
+/* The daemon's number, as an error.  err_sys has no code for what is wrong with a request. */
+static enum err_code refused(const struct device *d, int number, struct err *e)
+{
+	enum err_code rc = err_sys(e, number, "the daemon refuses");
+
+	if (number == EINVAL || number == EPROTO)
+		rc = ERR_INVALID;
+	else if (number == EOPNOTSUPP)
+		rc = ERR_UNSUPPORTED;
+	if (e)
+		e->code = rc;
+	return named(d, rc, e);
+}
+
+static enum err_code ask(struct device *d, uapi_request_fn *put, const void *request,
+			 device_peer_fn *fn, void *ctx, struct device_settings *out, struct err *e)
+{
+	struct uapi_answer a;
+	enum err_code rc;
+
+	uapi_answer_init(&a, fn, ctx);
+	rc = named(d, uapi_ask(uapi_of(d)->connection, put, request, &a, e), e);
+	if (rc == ERR_OK && a.number)
+		rc = refused(d, a.number, e);
+	if (rc == ERR_OK && out)
+		*out = a.settings;
+	uapi_answer_done(&a);
+	return rc;
+}
+
+static enum err_code uapi_set(struct device *d, const struct device_change *c, struct err *e)
+{
+	return ask(d, put_own, c, NULL, NULL, NULL, e);
+}
+
+static enum err_code uapi_change_peers(struct device *d, const struct wg_peer_change *c, size_t n,
+				       size_t *done, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	*done = 0;
+	while (rc == ERR_OK && *done < n) {
+		const struct changes part = { c + *done, MIN(n - *done, (size_t)SET_PEERS) };
+
+		rc = ask(d, put_peers, &part, NULL, NULL, NULL, e);
+		if (rc == ERR_OK)
+			*done += part.n;
+	}
+	return rc;
+}
+
+static enum err_code uapi_remove_peers(struct device *d, struct err *e)
+{
+	return ask(d, put_remove_all, NULL, NULL, NULL, NULL, e);
+}
+
+static enum err_code uapi_walk(struct device *d, device_peer_fn *fn, void *ctx, struct err *e)
+{
+	return ask(d, put_get, NULL, fn, ctx, NULL, e);
+}
+
+static bool pass_over(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
+{
+	(void)ctx;
+	(void)p;
+	(void)ips;
+	return true;
+}
+
+static enum err_code uapi_settings(struct device *d, struct device_settings *out, struct err *e)
+{
+	return ask(d, put_get, NULL, pass_over, NULL, out, e);
+}
+
+/* ---- status ---- */
+
+static bool add_up(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
+{
+	struct device_status *s = ctx;
+
+	(void)ips;
+	s->peer_count++;
+	s->rx_bytes += p->rx_bytes;
+	s->tx_bytes += p->tx_bytes;
+	return true;
+}
+
+/* A daemon in another network namespace has an interface that we cannot see. */
+static void status_link(struct uapi *u, struct device_status *s)
+{
+	struct nl_link l;
+
+	memcpy(s->ifname, u->device.ifname, sizeof s->ifname);
+	if (!u->nl || nl_link_by_name(u->nl, u->device.ifname, &l, NULL))
+		return;
+	s->ifindex = l.index;
+	s->mtu = (uint16_t)MIN(l.mtu, (uint32_t)UINT16_MAX);
+	s->up = l.up;
+}
+
+static enum err_code uapi_status(struct device *d, struct device_status *out, struct err *e)
+{
+	struct device_status s = { 0 };
+	struct device_settings own;
+	enum err_code rc = ask(d, put_get, NULL, add_up, &s, &own, e);
+
+	if (rc)
+		return rc;
+	s.listen_port = own.listen_port;
+	s.fwmark = own.fwmark;
+	s.has_private_key = !ct_is_zero(own.private_key.b, KEY_LEN);
+	if (s.has_private_key)
+		public_key_of(&s.public_key, &own.private_key);
+	wipe(&own, sizeof own);
+	status_link(uapi_of(d), &s);
+	*out = s;
+	return ERR_OK;
+}
+
+static enum err_code uapi_alive(struct device *d, struct err *e)
+{
+	return named(d, uapi_connection_alive(uapi_of(d)->connection, e), e);
+}
+
+/* ---- opening ---- */
+
+static const struct device_ops uapi_ops = {
+	.kind = DEVICE_UAPI,
+	.close = uapi_close,
+	.alive = uapi_alive,
+	.status = uapi_status,
+	.settings = uapi_settings,
+	.set = uapi_set,
+	.change_peers = uapi_change_peers,
+	.remove_peers = uapi_remove_peers,
+	.walk = uapi_walk,
+};
+
+/* "/run/wireguard/wg0.sock" is wg0's. */
+static struct str name_in(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct str s = str_of(slash ? slash + 1 : path), end = STR(".sock");
+
+	if (s.n <= end.n || !str_eq((struct str){ s.p + s.n - end.n, end.n }, end))
+		return STR("");
+	return (struct str){ s.p, s.n - end.n };
+}
+
+static enum err_code open_steps(struct uapi *u, const struct device_uapi_config *c, struct err *e)
+{
+	struct str name = str_of(c->ifname);
+	struct device_settings own;
+	enum err_code rc = uapi_connection_new(&u->connection, c->path, c->fd, c->timeout_ms, e);
+
+	if (rc)
+		return rc;
+	if (!c->ifname && c->path)
+		name = name_in(c->path);
+	if (ifname_ok(name) && str_copy(u->device.ifname, sizeof u->device.ifname, name))
+		rc = nl_open(&u->nl, e);
+	if (rc == ERR_OK)
+		rc = uapi_settings(&u->device, &own, e);
+	if (rc == ERR_OK)
+		wipe(&own, sizeof own);
+	return rc;
+}
+
+enum err_code device_open_uapi(struct device **out, const struct device_uapi_config *c,
+			       struct err *e)
+{
+	struct uapi *u = calloc(1, sizeof *u);
+	enum err_code rc;
+
+	if (!u) {
+		fd_close(c->path ? -1 : c->fd);
+		return err_set(e, ERR_NOMEM, "no memory for a connection");
+	}
+	u->device.ops = &uapi_ops;
+	rc = open_steps(u, c, e);
+	if (rc) {
+		uapi_close(&u->device);
+		return rc;
+	}
+	*out = &u->device;
+	return ERR_OK;
+}
