@@ -12,6 +12,7 @@
 
 const struct module api_modules[] = {
 	{ "core", "clients, their configurations, the state of the gateway" },
+	{ "dns", "the DNS servers that clients are given" },
 	{ 0 },
 };
 
@@ -66,6 +67,27 @@ const struct action api_actions[] = {
 	  true,
 	  { { "setting_name", PARAM_TEXT, true, 0, 0, NULL, "name as get_tweak_settings shows it" },
 	    { "value", PARAM_ANY, true, 0, 0, NULL, "true or false" } } },
+	{ "dns",
+	  "change_dns_servers",
+	  "change the DNS servers in all configurations that are exported from now on",
+	  true,
+	  { { "primary", PARAM_TEXT, false, 0, 0, NULL, "IPv4 address; as it is when not given" },
+	    { "secondary", PARAM_TEXT, false, 0, 0, NULL,
+	      "IPv4 address; as it is when not given" } } },
+	{ "dns",
+	  "test_dns_servers",
+	  "ask DNS servers for a name, and how long they take",
+	  false,
+	  { { "servers", PARAM_ANY, false, 0, 0, NULL,
+	      "list of addresses, [\"9.9.9.9\"] or 9.9.9.9,1.1.1.1; the configured ones when not "
+	      "given" },
+	    { "domain", PARAM_TEXT, false, 1, 253, "google.com", "the name to ask for" } } },
+	{ "dns",
+	  "status",
+	  "show the configured DNS servers and whether they answer",
+	  false,
+	  { { 0 } } },
+	{ "dns", "get_dns_servers", "show the configured DNS servers", false, { { 0 } } },
 	{ 0 },
 };
 

@@ -40,7 +40,8 @@ static int finish(struct buf *out, int status)
 static void json_add(struct buf *out, const struct ask *a, json_t *document)
 {
 	/* A terminal would act on what JSON lets through, U+009B for one. */
-	size_t flags = JSON_INDENT(2) | (a->term.tty ? JSON_ENSURE_ASCII : 0u);
+	size_t flags =
+		JSON_INDENT(2) | JSON_REAL_PRECISION(15) | (a->term.tty ? JSON_ENSURE_ASCII : 0u);
 	char *text = json_dumps(document, flags);
 
 	if (text) {

@@ -20,9 +20,14 @@
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 #define ANSWER_MAX (64u << 20) /* server_status of 100,000 clients has about 40 MB */
 
+struct control_turn {
+	bool is_kept; /* the connection's memory stays until it is ended */
+};
+
 struct connection {
 	struct list node;
-	struct control_server *server;
+	struct control_server *server; /* NULL: closed, only the turn is left */
+	struct control_turn turn;
 	struct loop_fd watch;
 	struct loop_timer idle;
 	struct loop_timer again; /* a further request is in `in` already */
@@ -64,7 +69,9 @@ static void connection_close(struct connection *c)
 	buf_forget(&c->out);
 	list_del(&c->node);
 	c->server->count--;
-	free(c);
+	c->server = NULL;
+	if (!c->turn.is_kept)
+		free(c);
 }
 
 static void progress(struct connection *c)
@@ -154,7 +161,7 @@ static bool answer_one(struct connection *c)
 	const struct control_handler *h = &c->server->handler;
 	const char *end = c->in.n ? memchr(c->in.p, '\n', c->in.n) : NULL;
 	size_t n = end ? (size_t)(end - c->in.p) : c->in.n;
-	bool ok;
+	enum control_answer answer;
 
 	if (n > CONTROL_REQUEST_MAX) { /* where its end is would be a guess */
 		c->ending = true;
@@ -162,9 +169,10 @@ static bool answer_one(struct connection *c)
 	}
 	if (!end)
 		return true;
-	ok = h->answer(h->ctx, (struct str){ c->in.p, n }, &c->out);
+	answer = h->answer(h->ctx, (struct str){ c->in.p, n }, &c->turn, &c->out);
 	in_drop(c, n + 1);
-	return ok;
+	c->turn.is_kept = answer == CONTROL_LATER;
+	return answer != CONTROL_DROP;
 }
 
 static bool has_line(const struct connection *c)
@@ -175,13 +183,21 @@ static bool has_line(const struct connection *c)
 /* One turn of a connection: send, else answer, else read. */
 static void connection_turn(struct connection *c, bool readable)
 {
-	bool ok = send_some(c);
+	bool ok;
 
+	if (c->turn.is_kept)
+		return;
+	ok = send_some(c);
 	if (ok && c->out.n == 0 && !c->ending) {
 		if (readable && !c->eof && !has_line(c))
 			ok = read_some(c);
 		if (ok)
 			ok = answer_one(c) && send_some(c);
+	}
+	if (ok && c->turn.is_kept) { /* it is our turn, so it is not the client that is slow */
+		loop_timer_cancel(&c->idle);
+		loop_fd_change(&c->watch, 0);
+		return;
 	}
 	if (ok && c->out.n == 0 && c->ending && end_slowly(c))
 		return;
@@ -208,31 +224,89 @@ static void connection_ready(struct loop_fd *w, uint32_t events)
 
 	/* A client that has gone may have left a whole request behind: it is carried out, and
 	 * sending the answer finds that nobody is there.  Until then a hang-up that is reported
-	 * again and again must not find us idle. */
-	if ((events & LOOP_HANGUP) && c->out.n) {
+	 * again and again must not find us idle.  What is answered later is carried out too. */
+	if ((events & LOOP_HANGUP) && (c->out.n || c->turn.is_kept)) {
 		connection_close(c);
 		return;
 	}
 	connection_turn(c, (events & (LOOP_READ | LOOP_HANGUP)) != 0);
 }
 
+/* ---- turns that were kept ---- */
+
+/* False when nobody is there any more. */
+static bool turn_end(struct connection *c)
+{
+	c->turn.is_kept = false;
+	if (c->server)
+		return true;
+	free(c);
+	return false;
+}
+
+/* Takes the answer over as what is to be sent; false when there is none. */
+static bool out_set(struct connection *c, struct buf *answer)
+{
+	bool is_whole = buf_ok(answer) && answer->n;
+
+	if (!is_whole) {
+		buf_forget(answer);
+		return false;
+	}
+	buf_forget(&c->out);
+	c->out = *answer;
+	c->out.limit = ANSWER_MAX;
+	*answer = (struct buf){ 0 };
+	return true;
+}
+
+void control_turn_end(struct control_turn *t, struct buf *answer)
+{
+	struct connection *c = CONTAINER_OF(t, struct connection, turn);
+
+	if (!turn_end(c)) {
+		buf_forget(answer);
+		return;
+	}
+	if (!out_set(c, answer)) {
+		connection_close(c);
+		return;
+	}
+	progress(c);
+	connection_turn(c, false);
+}
+
+int control_turn_take(struct control_turn *t)
+{
+	struct connection *c = CONTAINER_OF(t, struct connection, turn);
+	int fd;
+
+	if (!turn_end(c))
+		return -1;
+	fd = c->watch.fd;
+	loop_fd_remove(&c->watch);
+	c->watch.fd = -1;
+	connection_close(c);
+	return fd;
+}
+
 /* ---- the listener ---- */
 
-static struct connection *connection_new(struct control_server *s, int fd)
+static struct connection *connection_new(struct control_server *s, int fd, struct err *e)
 {
 	struct connection *c = calloc(1, sizeof *c);
-	struct err e;
 
-	if (!c)
+	if (!c) {
+		(void)err_set(e, ERR_NOMEM, "a control connection: out of memory");
 		return NULL;
+	}
 	c->server = s;
 	c->watch = (struct loop_fd){ .fd = fd, .events = LOOP_READ, .ready = connection_ready };
 	c->idle.fire = idle_fire;
 	c->again.fire = again_fire;
 	c->in.limit = CONTROL_REQUEST_MAX + READ_CHUNK + 1;
 	c->out.limit = ANSWER_MAX;
-	if (loop_fd_add(s->loop, &c->watch, &e)) {
-		LOG_ERR("control.accept_failed", F_ERR(&e));
+	if (loop_fd_add(s->loop, &c->watch, e)) {
 		free(c);
 		return NULL;
 	}
@@ -240,6 +314,22 @@ static struct connection *connection_new(struct control_server *s, int fd)
 	s->count++;
 	progress(c);
 	return c;
+}
+
+enum err_code control_server_adopt(struct control_server *s, int fd, struct buf *answer,
+				   struct err *e)
+{
+	struct connection *c = connection_new(s, fd, e);
+
+	if (!c) {
+		fd_close(fd);
+		return e ? e->code : ERR_NOMEM;
+	}
+	if (out_set(c, answer))
+		connection_turn(c, false);
+	else
+		connection_close(c);
+	return ERR_OK;
 }
 
 static void refuse_connection(struct control_server *s, int fd)
@@ -256,6 +346,7 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
 {
 	struct control_server *s = CONTAINER_OF(w, struct control_server, listener);
 	int fd = unix_accept(w->fd);
+	struct err e;
 
 	(void)events;
 	if (fd < 0) {
@@ -267,10 +358,12 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
 		loop_timer_set(s->loop, &s->pause, loop_now(s->loop) + ACCEPT_PAUSE_NS);
 		return;
 	}
-	if (s->count >= CONTROL_CONNECTIONS_MAX)
+	if (s->count >= CONTROL_CONNECTIONS_MAX) {
 		refuse_connection(s, fd);
-	else if (!connection_new(s, fd))
+	} else if (!connection_new(s, fd, &e)) {
+		LOG_ERR("control.accept_failed", F_ERR(&e));
 		fd_close(fd);
+	}
 }
 
 static void pause_fire(struct loop_timer *t)

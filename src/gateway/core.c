@@ -160,6 +160,10 @@ static const struct {
 	{ "core", "server_status", core_server_status },
 	{ "core", "get_tweak_settings", core_get_tweak_settings },
 	{ "core", "update_tweak_setting", core_update_tweak_setting },
+	{ "dns", "change_dns_servers", core_change_dns_servers },
+	{ "dns", "test_dns_servers", core_test_dns_servers },
+	{ "dns", "status", core_dns_status },
+	{ "dns", "get_dns_servers", core_get_dns_servers },
 };
 
 enum api_code core_code_of(enum err_code rc)
@@ -208,30 +212,73 @@ static json_t *failure(struct core *c, struct str module, struct str action, enu
 	return envelope_failure(module, action, c->host.wall_ns(c->host.ctx), code, message, NULL);
 }
 
-json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params)
+/* Takes `data` over. */
+static json_t *envelope_of(struct core *c, const struct action *a, enum api_code code, json_t *data,
+			   const struct err *e)
+{
+	struct str module = str_of(a->module), action = str_of(a->name);
+
+	if (code == API_OK)
+		return envelope_success(module, action, c->host.wall_ns(c->host.ctx), data);
+	json_decref(data);
+	return failure(c, module, action, code, e);
+}
+
+bool core_later(struct core *c, struct core_later *out, struct err *e)
+{
+	if (!c->now.reply || !c->loop) {
+		(void)err_set(e, ERR_UNSUPPORTED,
+			      "%s %s takes time, and nobody here can wait for its answer",
+			      c->now.action->module, c->now.action->name);
+		return false;
+	}
+	*out = c->now;
+	return true;
+}
+
+void core_later_answer(const struct core_later *l, enum api_code code, json_t *data,
+		       const struct err *e)
+{
+	l->reply->send(l->reply, envelope_of(l->core, l->action, code, data, e));
+}
+
+static enum api_code action_run(struct core *c, const struct action *a, json_t *params,
+				json_t **data, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+		if (strcmp(actions[i].module, a->module) == 0 &&
+		    strcmp(actions[i].name, a->name) == 0)
+			return actions[i].run(c, params, data, e);
+	}
+	(void)err_set(e, ERR_UNSUPPORTED, "%s %s is not built in", a->module, a->name);
+	return API_INTERNAL_ERROR;
+}
+
+json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params,
+		      struct core_reply *reply, bool *is_later)
 {
 	const struct action *a = api_action_find(module, action);
-	enum api_code code = API_INTERNAL_ERROR;
+	enum api_code code;
 	struct err e = { 0 };
 	json_t *data = NULL;
 
+	if (is_later)
+		*is_later = false;
 	if (!a)
 		return not_found(c, module, action);
 	if (api_params_check(a, params, &code, &e))
 		return failure(c, module, action, code, &e);
-	(void)err_set(&e, ERR_UNSUPPORTED, "%s %s is not built in", a->module, a->name);
-	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
-		if (strcmp(actions[i].module, a->module) == 0 &&
-		    strcmp(actions[i].name, a->name) == 0) {
-			code = actions[i].run(c, params, &data, &e);
-			break;
-		}
-	}
-	if (code == API_OK)
-		return envelope_success(module, action, c->host.wall_ns(c->host.ctx), data);
-	json_decref(data);
-	return failure(c, module, action, code, &e);
+	c->now = (struct core_later){ c, a, is_later ? reply : NULL };
+	code = action_run(c, a, params, &data, &e);
+	c->now = (struct core_later){ 0 };
+	if (code != CORE_LATER)
+		return envelope_of(c, a, code, data, &e);
+	*is_later = true;
+	return NULL;
 }
+
+/* 18.2 as 18.2: fifteen digits are what a double keeps of any decimal. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
 
 /* The text ends up in a buf, byte by byte wiped there; jansson's own pieces are wiped by the
  * allocator that main gives it. */
@@ -243,10 +290,9 @@ static int dump_piece(const char *piece, size_t n, void *ctx)
 	return buf_ok(out) ? 0 : -1;
 }
 
-/* Takes over `answer`. */
-static bool line_write(struct buf *out, json_t *answer)
+bool core_envelope_line(json_t *answer, struct buf *out)
 {
-	bool ok = answer && json_dump_callback(answer, dump_piece, out, JSON_COMPACT) == 0;
+	bool ok = answer && json_dump_callback(answer, dump_piece, out, DUMP_FLAGS) == 0;
 
 	buf_char(out, '\n');
 	json_decref(answer);
@@ -255,19 +301,30 @@ static bool line_write(struct buf *out, json_t *answer)
 
 bool core_refuse_line(int64_t wall_ns, const char *why, struct buf *out)
 {
-	return line_write(out, envelope_failure(STR(""), STR(""), wall_ns, API_VALIDATION_ERROR,
-						why, NULL));
+	return core_envelope_line(envelope_failure(STR(""), STR(""), wall_ns, API_VALIDATION_ERROR,
+						   why, NULL),
+				  out);
 }
 
-bool core_answer_line(struct core *c, struct str line, struct buf *out)
+void core_cancel(struct core *c)
+{
+	core_dns_cancel(c);
+}
+
+bool core_answer_line(struct core *c, struct str line, struct core_reply *reply, bool *is_later,
+		      struct buf *out)
 {
 	struct control_request r = { 0 };
 	struct err e = { 0 };
-	bool ok;
+	json_t *envelope;
 
+	if (is_later)
+		*is_later = false;
 	if (control_request_parse(&r, line, &e))
 		return core_refuse_line(c->host.wall_ns(c->host.ctx), e.msg, out);
-	ok = line_write(out, core_dispatch(c, r.module, r.action, r.params));
+	envelope = core_dispatch(c, r.module, r.action, r.params, reply, is_later);
 	control_request_done(&r);
-	return ok;
+	if (is_later && *is_later)
+		return true;
+	return core_envelope_line(envelope, out);
 }

@@ -1,4 +1,4 @@
-/* core.h - the module "core": clients, status and tweaks of one gateway.
+/* core.h - the modules "core" and "dns" of one gateway: clients, status, settings, network.
  *
  * Names, fields and their order: reference 000, details 1.2; what is ours beyond it is in
  * docs/protocols/control.md.  A change spans store and device: it is inserted, made live, then
@@ -9,6 +9,7 @@
 #define QANAT_GATEWAY_CORE_H
 
 #include "api/control.h"
+#include "base/list.h"
 #include "dataplane/dataplane.h"
 #include "gateway/settings.h"
 #include "gateway/texts.h"
@@ -30,6 +31,22 @@ struct core_host {
 	int64_t (*wall_ns)(void *ctx);
 };
 
+/* Where the answer to a request goes that takes time; embedded in its owner. */
+struct core_reply {
+	/* Takes the envelope over (NULL: no memory for it), once; `r` is not touched afterwards. */
+	void (*send)(struct core_reply *r, json_t *envelope);
+	/* Instead of `send`: the descriptor that the answer's line goes to once this program has been
+	 * replaced, given away; -1: there is none any more.  NULL: it cannot be. */
+	int (*hand_over)(struct core_reply *r);
+};
+
+/* An action under way; kept by whoever answers it. */
+struct core_later {
+	struct core *core;
+	const struct action *action;
+	struct core_reply *reply;
+};
+
 struct core {
 	struct store *store; /* borrowed */
 	struct settings settings;
@@ -38,6 +55,9 @@ struct core {
 	int64_t started_ns; /* wall clock */
 	struct core_host host;
 	bool calling; /* core_restore_peers calls; ends with core_call_end */
+	struct loop *loop; /* borrowed; of what is answered later */
+	struct list dns_calls; /* of module dns, under way */
+	struct core_later now; /* of the request being carried out; reply NULL: nobody waits */
 };
 
 /* Makes the live peers those of the store: unknown ones go, all others are set again.  Sessions
@@ -54,10 +74,17 @@ MUST_CHECK enum err_code core_save_endpoints(struct core *c, struct err *e);
 MUST_CHECK enum err_code core_call_end(struct core *c, struct err *e);
 #define CORE_CALL_S 25 /* as a keepalive: longer than a call, so that there is only one */
 
-/* Answers one request: the envelope, or NULL without memory. */
-json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params);
+/* Answers one request: the envelope, or NULL without memory, or NULL and *is_later when `reply` will
+ * get it.  Without a reply (both NULL), what would take time is refused with SERVICE_ERROR. */
+json_t *core_dispatch(struct core *c, struct str module, struct str action, json_t *params,
+		      struct core_reply *reply, bool *is_later);
 /* The same from a line of JSON to a line of JSON with its newline; false without memory. */
-MUST_CHECK bool core_answer_line(struct core *c, struct str line, struct buf *out);
+MUST_CHECK bool core_answer_line(struct core *c, struct str line, struct core_reply *reply,
+				 bool *is_later, struct buf *out);
+/* The line of an envelope, which is taken over; false without memory. */
+MUST_CHECK bool core_envelope_line(json_t *envelope, struct buf *out);
+/* Answers what is under way, with SERVICE_ERROR; before the loop and the store are closed. */
+void core_cancel(struct core *c);
 
 /* A failure that belongs to no request, as a line: VALIDATION_ERROR with `why`. */
 MUST_CHECK bool core_refuse_line(int64_t wall_ns, const char *why, struct buf *out);
@@ -73,8 +100,21 @@ enum api_code core_server_status(struct core *c, json_t *params, json_t **data, 
 enum api_code core_get_tweak_settings(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_update_tweak_setting(struct core *c, json_t *params, json_t **data,
 					struct err *e);
+enum api_code core_change_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_test_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_dns_status(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_get_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);
 
 /* ---- what the files of the module share ---- */
+
+/* An action returns it when it has taken core_later and will call core_later_answer. */
+#define CORE_LATER API_CODES
+/* The request being carried out, to be answered later; false, with the reason, when nobody would be
+ * there to hear it. */
+MUST_CHECK bool core_later(struct core *c, struct core_later *out, struct err *e);
+/* Takes `data` (NULL unless API_OK) over. */
+void core_later_answer(const struct core_later *l, enum api_code code, json_t *data,
+		       const struct err *e);
 
 /* A client is connected when its last handshake is younger (details 6: 180 s everywhere). */
 #define CORE_CONNECTED_NS (180 * NS_PER_S)
@@ -86,6 +126,10 @@ void core_handshake_text(char out[GATEWAY_TEXT_MAX], struct core *c,
 			 const struct wg_peer_info *info);
 /* Makes the change of a restored peer a call, if it is one of those. */
 void core_call(struct core *c, const struct client *client, struct wg_peer_change *p);
+/* {primary, secondary}, null where none is set. */
+json_t *core_dns_servers_json(const struct settings *s);
+/* core_cancel for module dns. */
+void core_dns_cancel(struct core *c);
 /* The code of a failure of the store or the device. */
 enum api_code core_code_of(enum err_code rc);
 /* The peer of a client; `allowed` is kept by the caller for as long as the change. */

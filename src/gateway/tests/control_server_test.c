@@ -23,17 +23,63 @@ static struct loop *loop;
 static struct control_server *server;
 static pthread_t thread;
 
-/* Answers a line with itself; "drop" drops, "big" is answered with more than a socket takes. */
-static bool echo(void *ctx, struct str line, struct buf *out)
+/* The one line that waits, and what comes of it. */
+static struct control_turn *kept;
+static int taken = -1;
+
+static enum control_answer kept_end(struct str line, struct buf *out)
+{
+	struct buf answer = { 0 };
+
+	if (!kept)
+		return CONTROL_DROP;
+	buf_printf(&answer, "at last\n");
+	if (!str_eq(line, STR("now")))
+		buf_done(&answer);
+	if (str_eq(line, STR("take")))
+		taken = control_turn_take(kept);
+	else
+		control_turn_end(kept, &answer);
+	kept = NULL;
+	BUG_ON(answer.n != 0); /* not in the thread of the test: no assert */
+	buf_str(out, STR("done\n"));
+	return CONTROL_ANSWERED;
+}
+
+static enum control_answer adopt(struct buf *out)
+{
+	struct buf first = { 0 };
+	struct err e;
+
+	buf_z(&first, "adopted\n");
+	BUG_ON(control_server_adopt(server, taken, &first, &e) || first.n != 0);
+	taken = -1;
+	buf_str(out, STR("done\n"));
+	return CONTROL_ANSWERED;
+}
+
+/* Answers a line with itself; "drop" drops, "big" is answered with more than a socket takes,
+ * "later" waits for another connection's "now", "nothing" or "take", and what was taken for its
+ * "adopt". */
+static enum control_answer echo(void *ctx, struct str line, struct control_turn *turn,
+				struct buf *out)
 {
 	(void)ctx;
 	if (str_eq(line, STR("drop")))
-		return false;
+		return CONTROL_DROP;
+	if (str_eq(line, STR("later"))) {
+		kept = turn;
+		return CONTROL_LATER;
+	}
+	if (str_eq(line, STR("now")) || str_eq(line, STR("nothing")) || str_eq(line, STR("take")))
+		return kept_end(line, out);
+	if (str_eq(line, STR("adopt")))
+		return adopt(out);
 	for (int i = 0; str_eq(line, STR("big")) && i < 200000; i++)
 		buf_z(out, "0123456789");
 	buf_str(out, line);
 	buf_char(out, '\n');
-	return true;
+	return CONTROL_ANSWERED;
 }
 
 static bool refuse(void *ctx, const char *why, struct buf *out)
@@ -258,12 +304,80 @@ static void waits_for_descriptors(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, start, end)
 
+/* Asks on a connection of its own until it is answered so. */
+static void tell(const char *line, const char *want)
+{
+	int fd = connected();
+
+	say(fd, line);
+	assert_true(hears(fd, want));
+	close(fd);
+}
+
+static void answers_later(void **state)
+{
+	int waiting = connected();
+
+	(void)state;
+	say(waiting, "first\nlater\nsecond\n");
+	assert_true(hears(waiting, "first\n"));
+	tell("others are served\n", "others are served\n");
+	tell("now\n", "done\n");
+	assert_true(hears(waiting, "at last\nsecond\n")); /* still in order */
+	say(waiting, "later\n");
+	tell("x\n", "x\n");
+	tell("nothing\n", "done\n");
+	assert_false(hears(waiting, "x")); /* no answer is the end */
+	close(waiting);
+}
+
+static void answers_who_has_gone(void **state)
+{
+	int waiting = connected();
+
+	(void)state;
+	say(waiting, "later\n");
+	tell("x\n", "x\n"); /* by now it waits */
+	close(waiting);
+	tell("x\n", "x\n");
+	tell("now\n", "done\n");
+	waiting = connected();
+	say(waiting, "later\n");
+	tell("x\n", "x\n");
+	assert_int_equal(shutdown(waiting, SHUT_WR), 0); /* this one still listens */
+	tell("now\n", "done\n");
+	assert_true(hears(waiting, "at last\n"));
+	assert_false(hears(waiting, "x"));
+	close(waiting);
+}
+
+static void gives_a_connection_away(void **state)
+{
+	int waiting = connected();
+
+	(void)state;
+	say(waiting, "later\n");
+	tell("x\n", "x\n");
+	tell("take\n", "done\n");
+	tell("adopt\n", "done\n");
+	assert_true(hears(waiting, "adopted\n"));
+	say(waiting, "still here\n");
+	assert_true(hears(waiting, "still here\n"));
+	close(waiting);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(is_for_its_owner),	  T(answers_lines_in_order),
-		T(drops_and_goes_on),	  T(sends_more_than_a_socket_takes),
-		T(refuses_a_long_line),	  T(tells_one_too_many),
+		T(is_for_its_owner),
+		T(answers_lines_in_order),
+		T(answers_later),
+		T(answers_who_has_gone),
+		T(gives_a_connection_away),
+		T(drops_and_goes_on),
+		T(sends_more_than_a_socket_takes),
+		T(refuses_a_long_line),
+		T(tells_one_too_many),
 		T(waits_for_descriptors),
 	};
 

@@ -741,7 +741,7 @@ static void survives_each_lack_of_memory(void **state)
 				       attempts[i].action, attempts[i].name);
 			fail_in = n;
 			json_set_alloc_funcs(failing_malloc, free);
-			answered = core_answer_line(&h.core, str_of(line), &out);
+			answered = core_answer_line(&h.core, str_of(line), NULL, NULL, &out);
 			failed = fail_in == 0;
 			fail_in = 0;
 			json_set_alloc_funcs(malloc, free);

@@ -173,7 +173,7 @@ json_t *fake_host_ask(struct fake_host *h, const char *line)
 	struct buf out = { 0 };
 	json_t *answer = NULL;
 
-	if (core_answer_line(&h->core, str_of(line), &out)) {
+	if (core_answer_line(&h->core, str_of(line), NULL, NULL, &out)) {
 		BUG_ON(memchr(out.p, '\n', out.n) != out.p + out.n - 1); /* one line */
 		answer = json_loadb(out.p, out.n, JSON_REJECT_DUPLICATES, NULL);
 	}

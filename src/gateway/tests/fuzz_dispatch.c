@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	while (str_cut(&rest, '\n', &line)) {
 		struct buf out = { 0 };
 
-		BUG_ON(!core_answer_line(&h.core, line, &out));
+		BUG_ON(!core_answer_line(&h.core, line, NULL, NULL, &out));
 		check_answer(&out);
 		buf_done(&out);
 		if (h.peer_count >= FAKE_PEERS_MAX / 2)
