@@ -18,7 +18,7 @@ _Static_assert(IN_ROOM > WG_UAPI_LINE_MAX + 1, "a whole line fits");
 enum state {
 	AWAIT_REQUEST,
 	IN_SET, /* lines up to the blank one */
-	IN_GET, /* only the blank line */
+	IN_GET, /* the blank line, or extensions=1 before it */
 	DUMPING, /* pieces follow as the client takes them */
 	LAST_ANSWER, /* closes when it is written */
 };
@@ -185,9 +185,14 @@ static void dump_begin(struct client *c)
 	dataplane_with_device(c->all->dp, dump_key, &k);
 	wg_uapi_put_device(&c->out, &k, status.listen_port, status.fwmark);
 	wipe(&k, sizeof k);
-	c->dump = (struct uapi_dump){ 0 };
 	c->state = DUMPING;
 	dump_more(c);
+}
+
+static void get_begin(struct client *c)
+{
+	c->dump = (struct uapi_dump){ 0 };
+	c->state = IN_GET;
 }
 
 /* ---- what the client sends ---- */
@@ -197,7 +202,7 @@ static void take_line(struct client *c, struct str line)
 	switch (c->state) {
 	case AWAIT_REQUEST:
 		if (str_eq(line, STR("get=1")))
-			c->state = IN_GET;
+			get_begin(c);
 		else if (str_eq(line, STR("set=1")))
 			set_begin(c);
 		else if (line.n)
@@ -210,8 +215,10 @@ static void take_line(struct client *c, struct str line)
 			set_end(c);
 		return;
 	case IN_GET:
-		if (line.n)
-			refuse(c, -EINVAL, "get=1 takes no further lines");
+		if (str_eq(line, STR("extensions=1")))
+			c->dump.extensions = true;
+		else if (line.n)
+			refuse(c, -EINVAL, "get=1 takes no further line but extensions=1");
 		else
 			dump_begin(c);
 		return;

@@ -1,5 +1,6 @@
 #include "device/uapi_dump.h"
 
+#include "wg/transport.h"
 #include "wg/uapi.h"
 
 #define IPS_AT_ONCE 128
@@ -59,12 +60,23 @@ static bool put_ips(struct uapi_dump *g, const struct wg_peer *p, struct buf *ou
 	return false;
 }
 
+static void put_extensions(const struct wg_peer *p, const struct wg_peer_info *info,
+			   struct buf *out)
+{
+	uint64_t verdicts[WG_VERDICTS];
+
+	wg_counts(NULL, p, verdicts);
+	wg_uapi_put_extensions(out, &info->limits, verdicts);
+}
+
 static void put_peer(struct uapi_dump *g, const struct wg_peer *p, struct buf *out)
 {
 	struct wg_peer_info info;
 
 	wg_peer_info(p, &info);
 	wg_uapi_put_peer(out, &info);
+	if (g->extensions)
+		put_extensions(p, &info, out);
 	wipe(&info, sizeof info);
 	g->recent[g->peers % UAPI_DUMP_RECENT] = *wg_peer_key(p);
 	g->peers++;

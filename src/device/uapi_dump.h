@@ -20,6 +20,7 @@ struct uapi_dump {
 	bool inside; /* the newest has allowed IPs left */
 	size_t next_ip; /* of it */
 	unsigned restarts;
+	bool extensions; /* with what only we have */
 };
 
 enum uapi_dump_state {

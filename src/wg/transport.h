@@ -91,7 +91,7 @@ enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
  * (in batches, if he likes); control calls count their own.  The first drop of a peer allocates
  * its table of counts. */
 void wg_count(struct wg_device *d, struct wg_peer *p, enum wg_verdict v, uint64_t n);
-/* Sums of the device (p NULL) or of one peer. */
+/* Sums of the device (p NULL) or of one peer (then `d` is not asked). */
 void wg_counts(const struct wg_device *d, const struct wg_peer *p, uint64_t out[WG_VERDICTS]);
 
 #endif

@@ -98,6 +98,7 @@ static void peer_apply(struct wg_uapi_set *s, bool more)
 	c->has_psk = false;
 	c->has_endpoint = false;
 	c->has_keepalive = false;
+	c->limits.set = 0;
 	wipe(&c->psk, sizeof c->psk);
 	if (!more)
 		s->in_peer = false;
@@ -237,6 +238,54 @@ static void key_keepalive(struct wg_uapi_set *s, struct str value)
 	}
 }
 
+/* ---- ours, which no other daemon has: a peer's limits ---- */
+
+static void limit(struct wg_uapi_set *s, const char *key, struct str value, unsigned field,
+		  uint64_t *out)
+{
+	if (u64_parse(value, 0, UINT64_MAX, out))
+		s->peer.limits.set |= field;
+	else
+		refuse(s, EINVAL, key, value, "not a decimal number");
+}
+
+static void key_rate_up(struct wg_uapi_set *s, struct str value)
+{
+	limit(s, "qanat_rate_up", value, WG_SET_RATE_UP, &s->peer.limits.rate_bps[WG_UP]);
+}
+
+static void key_rate_down(struct wg_uapi_set *s, struct str value)
+{
+	limit(s, "qanat_rate_down", value, WG_SET_RATE_DOWN, &s->peer.limits.rate_bps[WG_DOWN]);
+}
+
+static void key_burst(struct wg_uapi_set *s, struct str value)
+{
+	limit(s, "qanat_burst", value, WG_SET_BURST, &s->peer.limits.burst);
+}
+
+static void key_quota(struct wg_uapi_set *s, struct str value)
+{
+	limit(s, "qanat_quota", value, WG_SET_QUOTA, &s->peer.limits.quota);
+}
+
+static void key_quota_used(struct wg_uapi_set *s, struct str value)
+{
+	limit(s, "qanat_quota_used", value, WG_SET_QUOTA_USED, &s->peer.limits.quota_used);
+}
+
+static void key_expires(struct wg_uapi_set *s, struct str value)
+{
+	uint64_t seconds;
+
+	if (!u64_parse(value, 0, (uint64_t)(INT64_MAX / NS_PER_S), &seconds)) {
+		refuse(s, EINVAL, "qanat_expires", value, "not in seconds since 1970");
+		return;
+	}
+	s->peer.limits.set |= WG_SET_EXPIRES;
+	s->peer.limits.expires_wall_ns = (int64_t)seconds * NS_PER_S;
+}
+
 static void key_protocol_version(struct wg_uapi_set *s, struct str value)
 {
 	if (!str_eq(value, STR("1")))
@@ -258,6 +307,12 @@ static const struct key {
 	{ { "protocol_version", 16 }, PEER, key_protocol_version },
 	{ { "update_only", 11 }, PEER, key_update_only },
 	{ { "remove", 6 }, PEER, key_remove },
+	{ { "qanat_rate_up", 13 }, PEER, key_rate_up },
+	{ { "qanat_rate_down", 15 }, PEER, key_rate_down },
+	{ { "qanat_burst", 11 }, PEER, key_burst },
+	{ { "qanat_quota", 11 }, PEER, key_quota },
+	{ { "qanat_quota_used", 16 }, PEER, key_quota_used },
+	{ { "qanat_expires", 13 }, PEER, key_expires },
 	{ { "private_key", 11 }, DEVICE, key_private },
 	{ { "listen_port", 11 }, DEVICE, key_listen_port },
 	{ { "fwmark", 6 }, DEVICE, key_fwmark },
@@ -390,6 +445,29 @@ void wg_uapi_put_peer(struct buf *out, const struct wg_peer_info *p)
 	put_u64(out, STR("tx_bytes="), p->tx_bytes);
 	put_u64(out, STR("rx_bytes="), p->rx_bytes);
 	put_u64(out, STR("persistent_keepalive_interval="), p->keepalive_s);
+}
+
+void wg_uapi_put_extensions(struct buf *out, const struct wg_limits_info *l,
+			    const uint64_t verdicts[WG_VERDICTS])
+{
+	if (l->rate_bps[WG_UP])
+		put_u64(out, STR("qanat_rate_up="), l->rate_bps[WG_UP]);
+	if (l->rate_bps[WG_DOWN])
+		put_u64(out, STR("qanat_rate_down="), l->rate_bps[WG_DOWN]);
+	if (l->burst)
+		put_u64(out, STR("qanat_burst="), l->burst);
+	if (l->quota) {
+		put_u64(out, STR("qanat_quota="), l->quota);
+		put_u64(out, STR("qanat_quota_used="), l->quota_used);
+	}
+	if (l->expires_wall_ns)
+		put_u64(out, STR("qanat_expires="), (uint64_t)(l->expires_wall_ns / NS_PER_S));
+	for (unsigned v = DROP_MALFORMED; v < WG_VERDICTS; v++) {
+		if (!verdicts[v])
+			continue;
+		buf_printf(out, "qanat_drop_%s", wg_verdict_name((enum wg_verdict)v));
+		put_u64(out, STR("="), verdicts[v]);
+	}
 }
 
 void wg_uapi_put_allowed_ips(struct buf *out, const struct ip_prefix *ips, size_t n)

@@ -45,6 +45,9 @@ bool wg_uapi_set_failed(const struct wg_uapi_set *s);
 void wg_uapi_put_device(struct buf *out, const struct secret_key *k, uint16_t listen_port,
 			uint32_t fwmark);
 void wg_uapi_put_peer(struct buf *out, const struct wg_peer_info *p);
+/* What only our `get` with extensions has: the peer's limits and why its packets were dropped. */
+void wg_uapi_put_extensions(struct buf *out, const struct wg_limits_info *l,
+			    const uint64_t verdicts[WG_VERDICTS]);
 void wg_uapi_put_allowed_ips(struct buf *out, const struct ip_prefix *ips, size_t n);
 
 #endif

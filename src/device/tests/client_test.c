@@ -211,6 +211,32 @@ static const struct {
 			"bytes=0\n"
 			"persistent_keepalive_interval=0\nallowed_ip=10.0.0.0/8\nerrno=0\n\n",
 	  "a peer comes back" },
+	{ "set=1\npublic_key=" KEY("ab") "\nqanat_quota=5\nqanat_rate_up=1000\n\nget=1\n\n",
+	  "errno=0\n\npublic_key=" KEY("ab") "\npreshared_key=" KEY(
+		  "00") "\nprotocol_version=1\n"
+			"last_handshake_time_sec=0\nlast_handshake_time_nsec=0\ntx_bytes=0\nrx_"
+			"bytes=0\n"
+			"persistent_keepalive_interval=0\nerrno=0\n\n",
+	  "limits are not for wg(8)" },
+	{ "set=1\npublic_key=" KEY("ab") "\nqanat_quota=5\nqanat_rate_up=1000\n\n"
+					 "get=1\nextensions=1\n\nget=1\n\n",
+	  "errno=0\n\npublic_key=" KEY("ab") "\npreshared_key=" KEY(
+		  "00") "\nprotocol_version=1\n"
+			"last_handshake_time_sec=0\nlast_handshake_time_nsec=0\ntx_bytes=0\nrx_"
+			"bytes=0\n"
+			"persistent_keepalive_interval=0\nqanat_rate_up=1000\nqanat_quota=5\n"
+			"qanat_quota_used=0\nerrno=0\n\npublic_key=" KEY(
+				"ab") "\npreshared_key=" KEY("00") "\nprotocol_version=1\n"
+								   "last_handshake_time_sec="
+								   "0\nlast_handshake_time_nsec="
+								   "0\ntx_bytes=0\nrx_"
+								   "bytes=0\n"
+								   "persistent_keepalive_interval="
+								   "0\nerrno=0\n\n",
+	  "but for who asks, each time" },
+	{ "set=1\npublic_key=" KEY("ab") "\nqanat_rate_up=1\n\nget=1\n\n",
+	  "errno=-22\n\nerrno=0\n\n", "a limit that cannot be makes no peer" },
+	{ "get=1\nextensions=2\n\n", "errno=-22\n\n", "there is one kind of extensions" },
 	{ "get=2\n\nget=1\n\n", "errno=-71\n\n", "an unknown request ends the connection" },
 	{ "get=1\nx=1\n\nget=1\n\n", "errno=-22\n\n", "get takes no keys" },
 	{ "set=1\nfwmark=3\n", "errno=-71\n\n", "a set that breaks off" },

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "wg/uapi.h"
 
 #define A32 "abababababababababababababababababababababababababababababababab"
@@ -62,6 +63,27 @@ static enum err_code rec_replace(void *ctx, struct err *e)
 	return ERR_OK;
 }
 
+static void limits_log(struct buf *log, const struct wg_limits_change *l)
+{
+	const struct {
+		unsigned field;
+		const char *name;
+		uint64_t value;
+	} rows[] = {
+		{ WG_SET_RATE_UP, "up", l->rate_bps[WG_UP] },
+		{ WG_SET_RATE_DOWN, "down", l->rate_bps[WG_DOWN] },
+		{ WG_SET_BURST, "burst", l->burst },
+		{ WG_SET_QUOTA, "quota", l->quota },
+		{ WG_SET_QUOTA_USED, "used", l->quota_used },
+		{ WG_SET_EXPIRES, "until", (uint64_t)l->expires_wall_ns },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (l->set & rows[i].field)
+			buf_printf(log, " %s %llu", rows[i].name,
+				   (unsigned long long)rows[i].value);
+}
+
 static enum err_code rec_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
 {
 	struct record *r = ctx;
@@ -86,6 +108,7 @@ static enum err_code rec_peer(void *ctx, const struct wg_peer_change *c, struct 
 	if (c->has_keepalive)
 		buf_printf(&r->log, " every %u", c->keepalive_s);
 	buf_z(&r->log, c->replace_allowed_ips ? " only" : "");
+	limits_log(&r->log, &c->limits);
 	for (size_t i = 0; i < c->allowed_ip_count; i++) {
 		ip_prefix_format(text, &c->allowed_ips[i].prefix);
 		buf_printf(&r->log, " %c%s", c->allowed_ips[i].remove ? '-' : '+', text);
@@ -179,6 +202,19 @@ static const struct {
 	{ "public_key=" A32 "\nremove=x", -22, "", "remove takes only true" },
 	{ "public_key=" A32 "\nupdate_only=1", -22, "", "update_only takes only true" },
 	{ "public_key=" A32 "\nreplace_allowed_ips=", -22, "", "the same" },
+	{ "public_key=" A32 "\nqanat_rate_up=1000\nqanat_rate_down=8000000\nqanat_burst=65536\n"
+	  "qanat_quota=20000000000\nqanat_quota_used=7\nqanat_expires=1800000000",
+	  0,
+	  "peer ab up 1000 down 8000000 burst 65536 quota 20000000000 used 7 "
+	  "until 1800000000000000000;",
+	  "all limits" },
+	{ "public_key=" A32 "\nqanat_quota=0\npublic_key=" C32, 0, "peer ab quota 0;peer cd;",
+	  "none, and nothing for the next peer" },
+	{ "qanat_quota=1", -22, "", "a limit of no peer" },
+	{ "public_key=" A32 "\nqanat_quota=-1", -22, "", "a negative quota" },
+	{ "public_key=" A32 "\nqanat_rate_up=10M", -22, "", "units are for people" },
+	{ "public_key=" A32 "\nqanat_expires=9223372037", -22, "", "later than 2262" },
+	{ "public_key=" A32 "\nqanat_speed=1", -22, "", "a limit that does not exist" },
 	{ "public_key=" A32 "\nendpoint=foo", -22, "", "not an endpoint" },
 	{ "public_key=" A32 "\nendpoint=192.0.2.1", -22, "", "an endpoint without a port" },
 	{ "public_key=" A32 "\nendpoint=example.com:1", -22, "", "names are not resolved here" },
@@ -351,6 +387,30 @@ static void test_get(void **state)
 	buf_done(&b);
 }
 
+static void test_extensions(void **state)
+{
+	uint64_t verdicts[WG_VERDICTS] = { [WG_OK] = 9, [DROP_REPLAY] = 3, [DROP_QUOTA] = 12 };
+	const struct wg_limits_info none = { 0 },
+				    all = { .rate_bps = { 1000, 8000000 },
+					    .burst = 65536,
+					    .quota = 500,
+					    .quota_used = 499,
+					    .expires_wall_ns = 1800000000 * NS_PER_S + 1 };
+	struct buf b = { 0 };
+
+	(void)state;
+	wg_uapi_put_extensions(&b, &all, verdicts);
+	assert_string_equal(b.p, "qanat_rate_up=1000\nqanat_rate_down=8000000\n"
+				 "qanat_burst=65536\nqanat_quota=500\nqanat_quota_used=499\n"
+				 "qanat_expires=1800000000\nqanat_drop_replay=3\n"
+				 "qanat_drop_quota_used_up=12\n");
+	buf_clear(&b);
+	memset(verdicts, 0, sizeof verdicts);
+	wg_uapi_put_extensions(&b, &none, verdicts);
+	assert_int_equal(b.n, 0);
+	buf_done(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_get),
+		cmocka_unit_test(test_extensions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
