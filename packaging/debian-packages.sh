@@ -10,8 +10,16 @@ clang_runtime_package() {
 	esac
 }
 
+# Debian 13 has llhttp, before that there is its elder.
+http_parser_package() {
+	case $(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}") in
+	"debian 12" | "ubuntu 2"[0-4]*) echo libhttp-parser-dev ;;
+	*) echo libllhttp-dev ;;
+	esac
+}
+
 QANAT_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libssl-dev libsodium-dev libmnl-dev
-	libsqlite3-dev libqrencode-dev libjansson-dev"
+	libsqlite3-dev libqrencode-dev libjansson-dev libnghttp2-dev $(http_parser_package)"
 QANAT_RUNTIME_PACKAGES="nftables"
 QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
 	wireguard-tools wireguard-go iperf3 iproute2 iputils-ping socat curl jq bind9-dnsutils tcpdump

@@ -80,6 +80,9 @@ void http_request_on_gone(struct http_request *r, void (*fn)(struct http_request
  * at a time. */
 void http_request_post(struct http_request *r, void (*fn)(struct http_request *r));
 
+/* The phrase of a status code, such as "Not Found". */
+const char *http_status_phrase(unsigned status);
+
 /* ---- answers ---- */
 
 /* Before the answer: adds a header.  Both are copied; bytes that would end the line become '?'.
@@ -97,7 +100,7 @@ void http_respond_text(struct http_request *r, unsigned status, const char *cont
 /* The same as application/json. */
 void http_respond_json(struct http_request *r, unsigned status, struct str json);
 /* Answers with a problem document (RFC 9457): type "about:blank", the status and its phrase, the
- * detail as formatted, the request id as `instance`. */
+ * detail as formatted, and the request id as `request_id`. */
 void http_respond_problem(struct http_request *r, unsigned status, const char *fmt, ...)
 	PRINTF(3, 4);
 

@@ -90,6 +90,8 @@ struct http_server_options {
 	void *ctx; /* of admit and access */
 	unsigned hsts_s; /* Strict-Transport-Security: max-age; 0: none is sent */
 	const char *server_name; /* Server header; NULL: none is sent */
+	/* Whose `refuse` answers what fits no route; NULL: problems. */
+	const struct http_group *unrouted;
 };
 
 /* Counted since the start, but for the first three. */
