@@ -43,17 +43,26 @@ static inline uint64_t retired_advance(struct retired *r)
 	return ++r->generation;
 }
 
-/* Frees all objects retired before generation `before`. */
-static inline void retired_free(struct retired *r, uint64_t before)
+/* Frees up to `max` objects retired before generation `before`; false when there are more. */
+static inline bool retired_free_some(struct retired *r, uint64_t before, size_t max)
 {
 	while (r->head && r->head->generation < before) {
 		struct retired_node *n = r->head;
 
+		if (!max--)
+			return false;
 		r->head = n->next;
 		if (!r->head)
 			r->tail = NULL;
 		n->free_fn(n);
 	}
+	return true;
+}
+
+/* Frees all objects retired before generation `before`. */
+static inline void retired_free(struct retired *r, uint64_t before)
+{
+	(void)retired_free_some(r, before, SIZE_MAX);
 }
 
 #endif

@@ -9,6 +9,8 @@
 #define HANDSHAKES_A_TURN 16
 /* Workers under load pass at least this often; idle ones count as passed. */
 #define RECLAIM_INTERVAL (2 * NS_PER_MS)
+/* Objects freed under one taking of the lock: a million removed peers are no reason to hold it. */
+#define RECLAIM_A_TURN 2048
 
 /* ---- what the device asks for ---- */
 
@@ -140,8 +142,8 @@ static void reclaim(struct dataplane *dp, int64_t now)
 	if (dp->grace && quiescence_passed(&dp->quiescence, dp->grace)) {
 		take_events(dp, now);
 		take_staged(dp, now);
-		retired_free(&dp->retired, dp->grace);
-		dp->grace = 0;
+		if (retired_free_some(&dp->retired, dp->grace, RECLAIM_A_TURN))
+			dp->grace = 0;
 	}
 	if (dp->retired.head && !dp->grace) {
 		dp->grace = retired_advance(&dp->retired);

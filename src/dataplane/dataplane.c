@@ -13,6 +13,7 @@
 
 #define MTU_DEFAULT 1420
 #define WALK_PIECE 256
+#define REMOVE_PIECE 1024
 
 /* One worker of a machine of up to two processors saturates it together with the kernel's own
  * work; of larger ones half the processors are for packets and half for all else. */
@@ -222,6 +223,14 @@ void dataplane_status(struct dataplane *dp, struct dataplane_status *out)
 	pthread_mutex_unlock(&dp->lock);
 }
 
+void dataplane_binding(struct dataplane *dp, uint16_t *listen_port, uint32_t *fwmark)
+{
+	pthread_mutex_lock(&dp->lock);
+	*listen_port = dp->port;
+	*fwmark = dp->fwmark;
+	pthread_mutex_unlock(&dp->lock);
+}
+
 bool dataplane_peer(struct dataplane *dp, const struct public_key *k, struct wg_peer_info *out,
 		    uint64_t verdicts[WG_VERDICTS])
 {
@@ -359,12 +368,35 @@ enum err_code dataplane_change_peer(struct dataplane *dp, const struct wg_peer_c
 	return rc;
 }
 
+void dataplane_run_begin(struct dataplane *dp)
+{
+	dp->run_now = change_begin(dp);
+}
+
+enum err_code dataplane_run_change_peer(struct dataplane *dp, const struct wg_peer_change *c,
+					struct err *e)
+{
+	enum err_code rc = wg_device_change_peer(dp->device, c, dp->run_now, e);
+
+	control_own_events(dp); /* there is room for few */
+	return rc;
+}
+
+void dataplane_run_end(struct dataplane *dp)
+{
+	change_end(dp);
+}
+
 enum err_code dataplane_replace_peers(struct dataplane *dp, struct err *e)
 {
-	int64_t now = change_begin(dp);
+	bool more;
 
 	(void)e;
-	wg_device_remove_all_peers(dp->device, now);
-	change_end(dp);
+	do {
+		int64_t now = change_begin(dp);
+
+		more = wg_device_remove_peers(dp->device, REMOVE_PIECE, now);
+		change_end(dp);
+	} while (more);
 	return ERR_OK;
 }

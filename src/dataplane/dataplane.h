@@ -63,7 +63,10 @@ struct dataplane_status {
 	uint64_t rx_bytes, tx_bytes; /* sums over the peers */
 	uint64_t verdicts[WG_VERDICTS];
 };
+/* Walks all peers for the sums. */
 void dataplane_status(struct dataplane *dp, struct dataplane_status *out);
+/* Of these only the wanted or used port and the mark, at once. */
+void dataplane_binding(struct dataplane *dp, uint16_t *listen_port, uint32_t *fwmark);
 
 enum err_code dataplane_set_private_key(struct dataplane *dp, const struct secret_key *k,
 					struct err *e);
@@ -72,7 +75,15 @@ MUST_CHECK enum err_code dataplane_set_listen_port(struct dataplane *dp, uint16_
 MUST_CHECK enum err_code dataplane_set_fwmark(struct dataplane *dp, uint32_t mark, struct err *e);
 MUST_CHECK enum err_code dataplane_change_peer(struct dataplane *dp, const struct wg_peer_change *c,
 					       struct err *e);
-enum err_code dataplane_replace_peers(struct dataplane *dp, struct err *e); /* removes all */
+/* Many peers in a row under one taking of the lock, with one waking of the control thread: begin,
+ * change as many as fit into a millisecond or so, end.  By one thread, which calls nothing else of
+ * this header between. */
+void dataplane_run_begin(struct dataplane *dp);
+MUST_CHECK enum err_code dataplane_run_change_peer(struct dataplane *dp,
+						   const struct wg_peer_change *c, struct err *e);
+void dataplane_run_end(struct dataplane *dp);
+/* Removes all, giving up the lock between pieces. */
+enum err_code dataplane_replace_peers(struct dataplane *dp, struct err *e);
 
 /* False when there is no such peer. */
 bool dataplane_peer(struct dataplane *dp, const struct public_key *k, struct wg_peer_info *out,

@@ -96,6 +96,7 @@ struct dataplane {
 	uint32_t ifindex;
 	char ifname[IF_NAMESIZE];
 	struct wg_events own_events; /* raised by control's own sending */
+	int64_t run_now; /* when the present run of changes began */
 
 	/* owner: control thread */
 	pthread_t control;

@@ -13,6 +13,9 @@
 #define OUT_ROOM (64u << 10) /* a piece of a dump */
 #define OUT_LIMIT (128u << 10)
 
+/* Changes of peers, and of their allowed IPs, under one taking of the device's lock: some 100 us. */
+#define RUN_MAX 128
+
 _Static_assert(IN_ROOM > WG_UAPI_LINE_MAX + 1, "a whole line fits");
 
 enum state {
@@ -31,6 +34,7 @@ struct client {
 	enum state state;
 	bool ended; /* the client sends no more */
 	struct wg_uapi_set *set;
+	size_t run; /* changes in the dataplane's present run; 0: none has begun */
 	struct uapi_dump dump;
 	struct buf out;
 	size_t out_at; /* written so far */
@@ -72,29 +76,58 @@ static void client_moved(struct client *c)
 
 /* ---- set ---- */
 
+/* Ends the run of changes of peers: before anything else is asked of the dataplane. */
+static void run_end(struct client *c)
+{
+	if (c->run)
+		dataplane_run_end(c->all->dp);
+	c->run = 0;
+}
+
 static enum err_code set_private_key(void *ctx, const struct secret_key *k, struct err *e)
 {
-	return dataplane_set_private_key(ctx, k, e);
+	struct client *c = ctx;
+
+	run_end(c);
+	return dataplane_set_private_key(c->all->dp, k, e);
 }
 
 static enum err_code set_listen_port(void *ctx, uint16_t port, struct err *e)
 {
-	return dataplane_set_listen_port(ctx, port, e);
+	struct client *c = ctx;
+
+	run_end(c);
+	return dataplane_set_listen_port(c->all->dp, port, e);
 }
 
 static enum err_code set_fwmark(void *ctx, uint32_t mark, struct err *e)
 {
-	return dataplane_set_fwmark(ctx, mark, e);
+	struct client *c = ctx;
+
+	run_end(c);
+	return dataplane_set_fwmark(c->all->dp, mark, e);
 }
 
 static enum err_code replace_peers(void *ctx, struct err *e)
 {
-	return dataplane_replace_peers(ctx, e);
+	struct client *c = ctx;
+
+	run_end(c);
+	return dataplane_replace_peers(c->all->dp, e);
 }
 
 static enum err_code change_peer(void *ctx, const struct wg_peer_change *change, struct err *e)
 {
-	return dataplane_change_peer(ctx, change, e);
+	struct client *c = ctx;
+	enum err_code rc;
+
+	if (!c->run)
+		dataplane_run_begin(c->all->dp);
+	rc = dataplane_run_change_peer(c->all->dp, change, e);
+	c->run += 1 + change->allowed_ip_count;
+	if (c->run >= RUN_MAX)
+		run_end(c);
+	return rc;
 }
 
 static void answer(struct client *c, int number, const struct err *why)
@@ -117,7 +150,7 @@ static void refuse(struct client *c, int number, const char *what)
 static void set_begin(struct client *c)
 {
 	struct wg_uapi_target target = {
-		.ctx = c->all->dp,
+		.ctx = c,
 		.set_private_key = set_private_key,
 		.set_listen_port = set_listen_port,
 		.set_fwmark = set_fwmark,
@@ -136,6 +169,7 @@ static void set_end(struct client *c)
 	struct err why = { 0 };
 	int number = wg_uapi_set_end(c->set, &why);
 
+	run_end(c); /* the answer says that all is done */
 	answer(c, number, &why);
 	wg_uapi_set_free(c->set);
 	c->set = NULL;
@@ -178,12 +212,13 @@ static void dump_more(struct client *c)
 
 static void dump_begin(struct client *c)
 {
-	struct dataplane_status status;
 	struct secret_key k = { 0 };
+	uint16_t listen_port;
+	uint32_t fwmark;
 
-	dataplane_status(c->all->dp, &status);
+	dataplane_binding(c->all->dp, &listen_port, &fwmark);
 	dataplane_with_device(c->all->dp, dump_key, &k);
-	wg_uapi_put_device(&c->out, &k, status.listen_port, status.fwmark);
+	wg_uapi_put_device(&c->out, &k, listen_port, fwmark);
 	wipe(&k, sizeof k);
 	c->state = DUMPING;
 	dump_more(c);
@@ -245,6 +280,7 @@ static void take_lines(struct client *c)
 		take_line(c, (struct str){ rest.p, n });
 		rest = (struct str){ end + 1, rest.n - n - 1 };
 	}
+	run_end(c);
 	if (rest.n && rest.p != c->in)
 		memmove(c->in, rest.p, rest.n);
 	c->in_n = rest.n;

@@ -57,11 +57,18 @@ static void remove_peer(struct wg_device *d, struct wg_peer *p)
 	retired_add(d->retired, &p->retired, free_retired_peer);
 }
 
-void wg_device_remove_all_peers(struct wg_device *d, int64_t now)
+bool wg_device_remove_peers(struct wg_device *d, size_t max, int64_t now)
 {
 	(void)now;
-	while (!list_empty(&d->peers))
+	for (; max && !list_empty(&d->peers); max--)
 		remove_peer(d, CONTAINER_OF(d->peers.next, struct wg_peer, link));
+	return !list_empty(&d->peers);
+}
+
+void wg_device_remove_all_peers(struct wg_device *d, int64_t now)
+{
+	while (wg_device_remove_peers(d, SIZE_MAX, now))
+		;
 }
 
 void wg_device_free(struct wg_device *d)
@@ -361,7 +368,7 @@ void wg_device_set_up(struct wg_device *d, bool up, int64_t now)
 		if (!up)
 			quiet_peer(p);
 		else if (p->keepalive_s)
-			wg_timers_keepalive_changed(p, now);
+			wg_timers_keepalive_due(p, now);
 	}
 }
 
@@ -448,7 +455,11 @@ int64_t wg_device_timers(struct wg_device *d, int64_t now)
 	struct wg_wheel_node *n;
 
 	look_at_wall_clock(d, now);
-	while ((n = wg_wheel_pop(&d->wheel, now)))
+	for (unsigned i = 0; i < WG_TIMERS_A_CALL; i++) {
+		n = wg_wheel_pop(&d->wheel, now);
+		if (!n)
+			return wg_wheel_next(&d->wheel);
 		wg_timers_run(CONTAINER_OF(n, struct wg_peer, timer), now);
-	return wg_wheel_next(&d->wheel);
+	}
+	return now; /* others want the device too: a timer may cost a handshake */
 }

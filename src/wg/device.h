@@ -93,6 +93,8 @@ struct wg_peer_change {
 MUST_CHECK enum err_code wg_device_change_peer(struct wg_device *d, const struct wg_peer_change *c,
 					       int64_t now, struct err *e);
 void wg_device_remove_all_peers(struct wg_device *d, int64_t now);
+/* Up to `max` of them, oldest first; true while there are more. */
+MUST_CHECK bool wg_device_remove_peers(struct wg_device *d, size_t max, int64_t now);
 struct wg_peer *wg_device_find_peer(const struct wg_device *d, const struct public_key *k);
 size_t wg_device_peer_count(const struct wg_device *d);
 
@@ -153,7 +155,9 @@ void wg_device_stage(struct wg_device *d, struct wg_peer *p, const uint8_t *pack
 struct wg_event;
 void wg_device_event(struct wg_device *d, const struct wg_event *ev, int64_t now);
 
-/* Runs what is due; returns the next deadline, INT64_MAX for none. */
+/* Runs what is due, at most WG_TIMERS_A_CALL peers of it; returns the next deadline, which has come
+ * already when there is more, and INT64_MAX for none. */
+#define WG_TIMERS_A_CALL 64
 int64_t wg_device_timers(struct wg_device *d, int64_t now);
 
 #endif

@@ -206,6 +206,12 @@ void wg_timers_keepalive_changed(struct wg_peer *p, int64_t now)
 	wg_timers_arm(p, now);
 }
 
+void wg_timers_keepalive_due(struct wg_peer *p, int64_t now)
+{
+	p->keepalive_at = now - p->keepalive_s * NS_PER_S;
+	wg_timers_arm(p, now);
+}
+
 /* ---- the timer ---- */
 
 static void give_up(struct wg_peer *p)

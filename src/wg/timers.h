@@ -17,6 +17,8 @@ void wg_timers_initiation_sent(struct wg_peer *p, int64_t now);
 void wg_timers_session_derived(struct wg_peer *p, int64_t now);
 void wg_timers_handshake_complete(struct wg_peer *p, int64_t now);
 void wg_timers_keepalive_changed(struct wg_peer *p, int64_t now);
+/* The same by the timer, in its turn: for many peers at once. */
+void wg_timers_keepalive_due(struct wg_peer *p, int64_t now);
 /* Puts the timer where the present state wants it. */
 void wg_timers_arm(struct wg_peer *p, int64_t now);
 void wg_timers_stop(struct wg_peer *p);

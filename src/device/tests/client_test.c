@@ -23,6 +23,7 @@
 struct dataplane {
 	struct retired retired;
 	struct wg_device *d;
+	bool locked; /* in a run of changes */
 	uint16_t port;
 	uint32_t mark;
 };
@@ -45,14 +46,17 @@ static void no_send(void *ctx, struct wg_peer *peer, const struct wg_path *to, c
 	(void)ctx, (void)peer, (void)to, (void)dgram, (void)n, (void)ecn;
 }
 
-void dataplane_status(struct dataplane *dp, struct dataplane_status *out)
+void dataplane_binding(struct dataplane *dp, uint16_t *listen_port, uint32_t *fwmark)
 {
-	*out = (struct dataplane_status){ .listen_port = dp->port, .fwmark = dp->mark };
+	assert_false(dp->locked);
+	*listen_port = dp->port;
+	*fwmark = dp->mark;
 }
 
 enum err_code dataplane_set_private_key(struct dataplane *dp, const struct secret_key *k,
 					struct err *e)
 {
+	assert_false(dp->locked);
 	(void)e;
 	wg_device_set_private_key(dp->d, k, 0);
 	return ERR_OK;
@@ -60,6 +64,7 @@ enum err_code dataplane_set_private_key(struct dataplane *dp, const struct secre
 
 enum err_code dataplane_set_listen_port(struct dataplane *dp, uint16_t port, struct err *e)
 {
+	assert_false(dp->locked);
 	if (port == 7)
 		return err_sys(e, EADDRINUSE, "UDP port 7");
 	dp->port = port;
@@ -68,19 +73,35 @@ enum err_code dataplane_set_listen_port(struct dataplane *dp, uint16_t port, str
 
 enum err_code dataplane_set_fwmark(struct dataplane *dp, uint32_t mark, struct err *e)
 {
+	assert_false(dp->locked);
 	(void)e;
 	dp->mark = mark;
 	return ERR_OK;
 }
 
-enum err_code dataplane_change_peer(struct dataplane *dp, const struct wg_peer_change *c,
-				    struct err *e)
+/* The lock is not recursive: a run that is not ended stops the device for good. */
+void dataplane_run_begin(struct dataplane *dp)
 {
+	assert_false(dp->locked);
+	dp->locked = true;
+}
+
+void dataplane_run_end(struct dataplane *dp)
+{
+	assert_true(dp->locked);
+	dp->locked = false;
+}
+
+enum err_code dataplane_run_change_peer(struct dataplane *dp, const struct wg_peer_change *c,
+					struct err *e)
+{
+	assert_true(dp->locked);
 	return wg_device_change_peer(dp->d, c, 0, e);
 }
 
 enum err_code dataplane_replace_peers(struct dataplane *dp, struct err *e)
 {
+	assert_false(dp->locked);
 	(void)e;
 	wg_device_remove_all_peers(dp->d, 0);
 	return ERR_OK;
@@ -89,6 +110,7 @@ enum err_code dataplane_replace_peers(struct dataplane *dp, struct err *e)
 void dataplane_with_device(struct dataplane *dp, void (*fn)(void *ctx, const struct wg_device *d),
 			   void *ctx)
 {
+	assert_false(dp->locked);
 	fn(ctx, dp->d);
 }
 
