@@ -12,7 +12,7 @@
 struct have {
 	struct wg_peer_info info;
 	size_t want; /* which entry wants it; NONE: it goes */
-	bool loses; /* allowed IPs */
+	bool loses; /* allowed IPs, to another or to nobody */
 };
 
 struct owner {
@@ -269,6 +269,8 @@ static bool ips_match(struct sync *s)
 			ok = lose(s, h);
 		else if (d > 0 || s->match[w->peer] != h->peer)
 			ok = owner_add(&s->gains, &w->prefix, w->peer);
+		if (d == 0 && s->match[w->peer] != h->peer)
+			have_at(s, h->peer)->loses = true;
 		k += d <= 0;
 		i += d >= 0;
 	}
