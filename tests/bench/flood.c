@@ -15,29 +15,20 @@
  * Written to be used in network namespaces made for a test, and only there: frames leave by a
  * packet socket, past routes and filters.
  */
-#include <errno.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "base/opt.h"
 #include "crypto/hash.h"
 #include "crypto/keys.h"
-#include "packet/ip.h"
+#include "frame.h"
 #include "pace.h"
 
-#define BATCH 32
 #define POOL 8192 /* payloads made before the first is sent, then used in turn */
 #define PAYLOAD_MAX 1500
 #define POOL_FILE_MAX (64u << 20)
-#define UDP_HEADER 8
-#define HEADERS_MAX (IPV6_HEADER_LEN + UDP_HEADER)
 #define INITIATION_LEN 148 /* paper 5.4.2 */
 #define INITIATION_MAC1 116
 #define RECORD_TICK_US 100000
@@ -87,21 +78,15 @@ static NORETURN void wrong(const char *what, const char *value)
 
 /* ---- payloads ---- */
 
-struct payload {
-	const uint8_t *p;
-	size_t len;
-	uint64_t sum; /* checksum_add over it */
-};
-
 struct pool {
-	struct payload item[POOL];
+	struct frame_payload item[POOL];
 	size_t n;
 	uint8_t *memory;
 };
 
 static void pool_add(struct pool *p, const uint8_t *data, size_t len)
 {
-	p->item[p->n++] = (struct payload){ data, len, checksum_add(0, data, len) };
+	p->item[p->n++] = (struct frame_payload){ data, len, checksum_add(0, data, len) };
 }
 
 /* `key`: the server's public key for a right mac1, or NULL. */
@@ -156,16 +141,12 @@ static void pool_read(struct pool *p, const char *path)
 /* ---- frames ---- */
 
 struct flood {
-	int fd;
 	struct pool pool;
 	struct endpoint to;
 	struct ip_prefix from;
 	uint64_t hosts; /* addresses in `from` */
 	uint64_t seed;
-	struct sockaddr_ll ll;
-	struct mmsghdr msg[BATCH];
-	struct iovec iov[BATCH][2];
-	uint8_t headers[BATCH][HEADERS_MAX];
+	struct frame_batch batch;
 };
 
 /* splitmix64: spread and quick; nothing here has to be unpredictable. */
@@ -178,70 +159,13 @@ static uint64_t flood_random(struct flood *f)
 	return z ^ z >> 31;
 }
 
-static void ip_header_write(struct wr *w, const struct ip_addr *src, const struct ip_addr *dst,
-			    size_t len)
+static struct endpoint flood_source(struct flood *f)
 {
-	size_t begin = w->n;
+	uint64_t r = flood_random(f);
+	struct endpoint src = { .port = (uint16_t)(1024 + (r >> 48) % 60000) };
 
-	if (dst->family == IP_V6) {
-		wr_be32(w, 6u << 28);
-		wr_be16(w, (uint16_t)len);
-		wr_u8(w, IP_PROTO_UDP);
-		wr_u8(w, 64);
-		wr_bytes(w, src->b, 16);
-		wr_bytes(w, dst->b, 16);
-		return;
-	}
-	wr_be16(w, 0x4500);
-	wr_be16(w, (uint16_t)(IPV4_HEADER_MIN + len));
-	wr_be32(w, 0x4000); /* do not fragment */
-	wr_be32(w, 64u << 24 | IP_PROTO_UDP << 16);
-	wr_bytes(w, src->b, 4);
-	wr_bytes(w, dst->b, 4);
-	store_be16(w->p + begin + 10, checksum_fold(checksum_add(0, w->p + begin, w->n - begin)));
-}
-
-/* IP and UDP headers from a new source; the number of bytes. */
-static size_t headers_write(struct flood *f, uint8_t out[HEADERS_MAX], const struct payload *p)
-{
-	struct wr w = wr_over(out, HEADERS_MAX);
-	uint64_t r = flood_random(f), sum;
-	uint16_t len = (uint16_t)(UDP_HEADER + p->len), port = (uint16_t)(1024 + (r >> 48) % 60000);
-	struct ip_addr src;
-	size_t bytes = f->to.addr.family == IP_V4 ? 4 : 16;
-
-	BUG_ON(!ip_prefix_host(&f->from, r % f->hosts, &src));
-	ip_header_write(&w, &src, &f->to.addr, len);
-	sum = checksum_add(p->sum, src.b, bytes);
-	sum = checksum_add(sum, f->to.addr.b, bytes);
-	sum = checksum_add_u16(checksum_add_u16(sum, IP_PROTO_UDP), len);
-	sum = checksum_add_u16(checksum_add_u16(sum, port), f->to.port);
-	sum = checksum_add_u16(sum, len);
-	wr_be16(&w, port);
-	wr_be16(&w, f->to.port);
-	wr_be16(&w, len);
-	wr_be16(&w, checksum_fold(sum) ? checksum_fold(sum) : 0xffff); /* 0: none, RFC 768 */
-	BUG_ON(w.full);
-	return w.n;
-}
-
-static int packet_socket(const struct options *o, uint8_t family, struct sockaddr_ll *ll)
-{
-	uint16_t protocol = __builtin_bswap16(family == IP_V4 ? ETH_P_IP : ETH_P_IPV6);
-	unsigned ifindex = o->device ? if_nametoindex(o->device) : 0;
-	int fd;
-
-	if (ifindex == 0)
-		wrong("no --device", o->device);
-	*ll = (struct sockaddr_ll){ .sll_family = AF_PACKET,
-				    .sll_protocol = protocol,
-				    .sll_ifindex = (int)ifindex,
-				    .sll_halen = ETH_ALEN };
-	/* Protocol 0 until it is bound: a sender wants to receive nothing. */
-	fd = socket(AF_PACKET, SOCK_DGRAM, 0);
-	if (fd < 0)
-		die("packet socket");
-	return fd;
+	BUG_ON(!ip_prefix_host(&f->from, r % f->hosts, &src.addr));
+	return src;
 }
 
 static bool mac_parse(uint8_t out[ETH_ALEN], const char *text)
@@ -261,24 +185,17 @@ static bool mac_parse(uint8_t out[ETH_ALEN], const char *text)
 
 static void flood_open(struct flood *f, const struct options *o)
 {
-	int on = 1, room = 8 << 20;
+	uint8_t mac[ETH_ALEN];
 
 	if (o->from.addr.family != f->to.addr.family)
 		wrong("--from is wanted, of the family of the server's address;", NULL);
 	f->from = o->from;
 	f->hosts = ip_prefix_size(&f->from);
 	random_bytes(&f->seed, sizeof f->seed);
-	f->fd = packet_socket(o, f->to.addr.family, &f->ll);
-	if (!mac_parse(f->ll.sll_addr, o->mac))
+	if (!mac_parse(mac, o->mac))
 		wrong("no link-layer address in --mac", o->mac);
-	if (setsockopt(f->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) != 0 ||
-	    setsockopt(f->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) != 0)
-		die("setsockopt");
-	for (size_t i = 0; i < BATCH; i++)
-		f->msg[i].msg_hdr = (struct msghdr){ .msg_name = &f->ll,
-						     .msg_namelen = sizeof f->ll,
-						     .msg_iov = f->iov[i],
-						     .msg_iovlen = 2 };
+	if (!o->device || !frame_open(&f->batch, o->device, f->to.addr.family, mac))
+		die(o->device ? o->device : "--device");
 }
 
 static uint64_t flood_batch(struct flood *f, uint64_t first, size_t n)
@@ -286,16 +203,14 @@ static uint64_t flood_batch(struct flood *f, uint64_t first, size_t n)
 	int sent;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct payload *p = &f->pool.item[(first + i) % f->pool.n];
+		struct endpoint src = flood_source(f);
 
-		f->iov[i][0].iov_base = f->headers[i];
-		f->iov[i][0].iov_len = headers_write(f, f->headers[i], p);
-		f->iov[i][1] = (struct iovec){ (void *)(uintptr_t)p->p, p->len };
+		frame_set(&f->batch, i, &src, &f->to, &f->pool.item[(first + i) % f->pool.n]);
 	}
-	sent = sendmmsg(f->fd, f->msg, (unsigned)n, 0);
-	if (sent < 0 && errno != ENOBUFS && errno != EAGAIN && errno != EINTR)
+	sent = frame_send(&f->batch, n);
+	if (sent < 0)
 		die("send");
-	return sent > 0 ? (uint64_t)sent : 0;
+	return (uint64_t)sent;
 }
 
 static int flood_run(struct flood *f, const struct options *o)
@@ -305,7 +220,7 @@ static int flood_run(struct flood *f, const struct options *o)
 	uint64_t most = (uint64_t)o->rate * o->seconds;
 
 	while (now < end && pace.done < most) {
-		size_t n = pace_due(&pace, MIN(BATCH, most - pace.done));
+		size_t n = pace_due(&pace, MIN(FRAME_BATCH, most - pace.done));
 
 		pace.done += flood_batch(f, pace.done, n);
 		now = pace_now_ns();
@@ -330,7 +245,7 @@ static const uint8_t *payload_of(const uint8_t *packet, size_t n, const struct e
 	rd_bytes(&r, v.header_len + 2u); /* to the destination port */
 	if (rd_be16(&r) != to->port)
 		return NULL;
-	*len = rd_be16(&r) - (size_t)UDP_HEADER;
+	*len = rd_be16(&r) - (size_t)FRAME_UDP_LEN;
 	rd_be16(&r); /* the checksum, which an offload may still owe */
 	return *len <= r.left && *len <= PAYLOAD_MAX ? rd_bytes(&r, *len) : NULL;
 }
@@ -340,18 +255,18 @@ static int record(const struct options *o, const struct endpoint *to)
 	struct timeval tick = { .tv_usec = RECORD_TICK_US };
 	int64_t end = pace_now_ns() + o->seconds * NS_PER_S;
 	struct buf out = { .limit = POOL_FILE_MAX };
-	struct sockaddr_ll ll;
+	struct frame_batch b = { 0 };
 	struct err e = { 0 };
 	uint8_t packet[65536], length[4];
 	unsigned seen = 0;
-	int fd = packet_socket(o, to->addr.family, &ll);
 
-	ll.sll_halen = 0;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) != 0 ||
-	    bind(fd, (struct sockaddr *)&ll, sizeof ll) != 0)
+	if (!o->device || !frame_open(&b, o->device, to->addr.family, NULL))
+		die(o->device ? o->device : "--device");
+	if (setsockopt(b.fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) != 0 ||
+	    bind(b.fd, (struct sockaddr *)&b.to, sizeof b.to) != 0)
 		die("bind");
 	while (seen < POOL && pace_now_ns() < end) {
-		ssize_t n = recv(fd, packet, sizeof packet, 0);
+		ssize_t n = recv(b.fd, packet, sizeof packet, 0);
 		size_t len = 0;
 		const uint8_t *p = n > 0 ? payload_of(packet, (size_t)n, to, &len) : NULL;
 
@@ -368,7 +283,7 @@ static int record(const struct options *o, const struct endpoint *to)
 	}
 	printf("%u\n", seen);
 	buf_done(&out);
-	close(fd);
+	close(b.fd);
 	return seen ? 0 : 1;
 }
 

@@ -1,11 +1,12 @@
 /* udpblast - many small UDP packets a second, and how many of them arrive.
  *
- * usage: bench_udpblast send [--flows N] [--rate PPS] [--size BYTES] [--seconds S] ADDRESS:PORT
+ * usage: bench_udpblast send --device DEV --from ADDRESS [--flows N] [--rate PPS] [--size BYTES]
+ *                            [--seconds S] ADDRESS:PORT
  *        bench_udpblast sink [--warm MS] [--seconds S] ADDRESS:PORT [PID...]
  *
- * `send` prints: packets sent, nanoseconds.  Packets of one flow leave in calls of many; those of
- * several flows one by one, a flow after the other, so that nothing on the way can join
- * neighbours.  What the kernel drops on the way counts as sent.
+ * `send` puts packets into a tunnel's interface by a packet socket, as if they were forwarded from
+ * elsewhere; neighbours belong to different flows when there are several.  It prints: packets
+ * sent, nanoseconds.  What a full queue drops counts as sent.
  *
  * `sink` begins with the first packet, waits until the flow is steady, and prints for the time of
  * measuring: packets read, nanoseconds, packets that its own socket dropped, then the processor
@@ -13,31 +14,32 @@
  */
 #include <errno.h>
 #include <linux/sock_diag.h>
-#include <netinet/udp.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/addr.h"
 #include "base/opt.h"
+#include "frame.h"
 #include "pace.h"
 
 #define FLOWS_MAX 1024
-#define BATCH 32
+#define PORT_FIRST 20000 /* of a flow */
+#define SINK_BATCH 64
 #define SIZE_MAX_BYTES 1400
 #define SINK_BUFFER (4 << 20)
 #define PIDS_MAX 8
 #define NOTHING_AFTER (10 * NS_PER_S) /* a sink that gets nothing ends then */
 
 struct options {
+	const char *device;
+	struct ip_addr from;
 	uint32_t flows, rate, size, seconds, warm_ms;
-	bool gso;
 };
 
 #define AT(field) offsetof(struct options, field)
 static const struct opt rows[] = {
+	{ "device", 'd', OPT_TEXT, AT(device), 1, IFNAMSIZ - 1, NULL, NULL, "DEV",
+	  "send: the tunnel's interface", NULL },
+	{ "from", 'F', OPT_IP, AT(from), 0, 0, NULL, NULL, "ADDRESS", "send: the source", NULL },
 	{ "flows", 'f', OPT_U32, AT(flows), 1, FLOWS_MAX, "1", NULL, "N", "source ports", NULL },
 	{ "rate", 'r', OPT_U32, AT(rate), 0, UINT32_MAX, "0", NULL, "PPS",
 	  "packets a second; 0: as fast as it goes", NULL },
@@ -46,8 +48,6 @@ static const struct opt rows[] = {
 	{ "seconds", 't', OPT_U32, AT(seconds), 1, 3600, "2", NULL, "S", "how long", NULL },
 	{ "warm", 'w', OPT_U32, AT(warm_ms), 0, 60000, "500", NULL, "MS",
 	  "sink: not measured at the start", NULL },
-	{ "gso", 'g', OPT_FLAG, AT(gso), 0, 0, NULL, NULL, NULL,
-	  "send: hand many packets over as one (UDP_SEGMENT)", NULL },
 	{ 0 },
 };
 static const struct opt_program program = {
@@ -63,103 +63,47 @@ static NORETURN void die(const char *what)
 	exit(1);
 }
 
-static int udp_socket(const struct endpoint *e)
-{
-	int fd = socket(e->addr.family == IP_V4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
-
-	if (fd < 0)
-		die("socket");
-	return fd;
-}
-
 /* ---- send ---- */
-
-struct sender {
-	int fd[FLOWS_MAX];
-	struct mmsghdr msg[BATCH];
-	struct iovec iov;
-	uint8_t payload[BATCH * SIZE_MAX_BYTES];
-	uint64_t sent;
-};
-
-static void sender_open(struct sender *s, const struct options *o, const struct endpoint *to)
-{
-	struct sockaddr_storage sa;
-	socklen_t len = endpoint_to_sockaddr(to, &sa);
-	int size = (int)o->size;
-
-	for (size_t i = 0; i < o->flows; i++) {
-		s->fd[i] = udp_socket(to);
-		if (connect(s->fd[i], (struct sockaddr *)&sa, len) != 0)
-			die("connect");
-		if (o->gso && setsockopt(s->fd[i], SOL_UDP, UDP_SEGMENT, &size, sizeof size) != 0)
-			die("UDP_SEGMENT");
-	}
-	s->iov = (struct iovec){ s->payload, o->gso ? o->size * BATCH : o->size };
-	for (size_t i = 0; i < BATCH; i++)
-		s->msg[i].msg_hdr = (struct msghdr){ .msg_iov = &s->iov, .msg_iovlen = 1 };
-}
-
-/* Sends up to n packets; a refusal that passes (full queues, an ICMP error) counts as sent and
- * lost, as it would for any application. */
-static uint64_t sender_batch(struct sender *s, const struct options *o, uint64_t n)
-{
-	int fd = s->fd[s->sent % o->flows];
-	int r;
-
-	if (o->gso) {
-		if (send(fd, s->payload, s->iov.iov_len, 0) < 0 && errno != ENOBUFS &&
-		    errno != ECONNREFUSED)
-			die("send");
-		return BATCH;
-	}
-	if (o->flows > 1)
-		n = 1;
-	r = sendmmsg(fd, s->msg, (unsigned)n, 0);
-	if (r < 0) {
-		if (errno != ENOBUFS && errno != ECONNREFUSED && errno != EAGAIN && errno != EINTR)
-			die("send");
-		r = 1;
-	}
-	return (uint64_t)r;
-}
 
 static int run_send(const struct options *o, const struct endpoint *to)
 {
-	static struct sender s;
-	int64_t end;
+	static struct frame_batch b;
+	static uint8_t zeros[SIZE_MAX_BYTES];
+	struct frame_payload payload = { zeros, o->size, checksum_add(0, zeros, o->size) };
 	struct pace pace;
+	int64_t start, now;
 
-	sender_open(&s, o, to);
+	if (!frame_open(&b, o->device, to->addr.family, NULL))
+		die(o->device);
 	pace = pace_begin(o->rate);
-	end = pace.begin + o->seconds * NS_PER_S;
-	for (int64_t start = pace.begin;;) {
-		/* The clock once in a batch; several flows make one of BATCH calls. */
-		uint64_t n = pace_due(&pace, BATCH), went = 0;
-		int64_t now;
+	start = now = pace.begin;
+	while (now < start + o->seconds * NS_PER_S) {
+		size_t n = pace_due(&pace, FRAME_BATCH);
+		int sent;
 
-		while (went < n) {
-			uint64_t k = sender_batch(&s, o, n - went);
+		for (size_t i = 0; i < n; i++) {
+			uint64_t flow = (pace.done + i) % o->flows;
+			struct endpoint src = { o->from, (uint16_t)(PORT_FIRST + flow), 0 };
 
-			went += k;
-			s.sent += k;
+			frame_set(&b, i, &src, to, &payload);
 		}
-		pace.done += went;
+		sent = frame_send(&b, n);
+		if (sent < 0)
+			die("send");
+		pace.done += (uint64_t)sent;
 		now = pace_now_ns();
-		if (now >= end) {
-			printf("%llu %lld\n", (unsigned long long)s.sent, (long long)(now - start));
-			return 0;
-		}
 	}
+	printf("%llu %lld\n", (unsigned long long)pace.done, (long long)(now - start));
+	return 0;
 }
 
 /* ---- sink ---- */
 
 struct sink {
 	int fd;
-	struct mmsghdr msg[BATCH * 2];
-	struct iovec iov[BATCH * 2];
-	uint8_t payload[BATCH * 2][SIZE_MAX_BYTES];
+	struct mmsghdr msg[SINK_BATCH];
+	struct iovec iov[SINK_BATCH];
+	uint8_t payload[SINK_BATCH][SIZE_MAX_BYTES];
 	size_t pids;
 	clockid_t clock[PIDS_MAX]; /* of each process */
 	int64_t cpu[PIDS_MAX]; /* when measuring began */
@@ -172,7 +116,9 @@ static void sink_open(struct sink *k, const struct endpoint *at)
 	struct timeval tick = { .tv_usec = 100000 };
 	int room = SINK_BUFFER;
 
-	k->fd = udp_socket(at);
+	k->fd = socket(at->addr.family == IP_V4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+	if (k->fd < 0)
+		die("socket");
 	if (bind(k->fd, (struct sockaddr *)&sa, len) != 0)
 		die("bind");
 	if (setsockopt(k->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0 ||
@@ -262,8 +208,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_udpblast: %s\n", err.msg);
 		return 2;
 	}
-	if (argc < 2 || !endpoint_parse(str_of(argv[1]), &e) || (!is_sink && argc != 2) ||
-	    argc - 2 > PIDS_MAX) {
+	if (argc < 2 || !endpoint_parse(str_of(argv[1]), &e) || argc - 2 > PIDS_MAX ||
+	    (!is_sink && (argc != 2 || !o.device || o.from.family != e.addr.family))) {
 		fprintf(stderr, "usage: bench_udpblast %s\n", program.usage);
 		return 2;
 	}
