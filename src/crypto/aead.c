@@ -80,119 +80,126 @@ static void open_one(struct aead_job *j)
 	j->ok = open_text(t->open, j->text, j->text, j->len, NULL, 0);
 }
 
-/* ---- batches ---- */
-
-/* One way of working: a packet alone, and a group of up to AEAD_LANES. */
-struct direction {
-	void (*one)(struct aead_job *job);
-	void (*group)(struct aead_job *const *jobs, size_t n);
-};
-
-static const struct direction sealing = { seal_one, aead_avx2_seal };
-static const struct direction opening = { open_one, aead_avx2_open };
-
-#define ENGINE_UNKNOWN (-1)
-static _Atomic int engine = ENGINE_UNKNOWN; /* a cache of what the processor can do */
-
-enum aead_engine aead_used(void)
+static void openssl_seal(struct aead_job *jobs, size_t n)
 {
-	int e = atomic_load_explicit(&engine, memory_order_relaxed);
-
-	if (LIKELY(e != ENGINE_UNKNOWN))
-		return (enum aead_engine)e;
-	e = aead_avx2_usable() ? AEAD_AVX2 : AEAD_OPENSSL;
-	atomic_store_explicit(&engine, e, memory_order_relaxed);
-	return (enum aead_engine)e;
+	for (size_t i = 0; i < n; i++)
+		seal_one(&jobs[i]);
 }
 
-bool aead_use(enum aead_engine e)
+static void openssl_open(struct aead_job *jobs, size_t n)
 {
-	if (e != AEAD_OPENSSL && !aead_avx2_usable())
-		return false;
-	atomic_store_explicit(&engine, (int)e, memory_order_relaxed);
+	for (size_t i = 0; i < n; i++)
+		open_one(&jobs[i]);
+}
+
+static bool openssl_usable(void)
+{
 	return true;
 }
 
-/* Nanoseconds, by tests/bench/aead, that decide what is worth a group; only their ratio matters,
- * and in doubt OpenSSL has it.  A group's time follows its longest packet, however few lanes are
- * filled: 2 packets of 64 bytes pay, or 5 of 512, or 7 of 1420. */
-static size_t group_cost(size_t longest)
-{
-	return 500 + 5 * longest;
-}
+const struct aead_engine aead_openssl = { "openssl", openssl_usable, openssl_seal, openssl_open };
 
-static size_t single_cost(size_t len)
-{
-	return 430 + len * 27 / 50;
-}
+/* ---- which engine ---- */
 
-/* Sorted from long to short, so that neighbours are alike.  Lengths are seen on the wire, so
- * their order is no secret; equal ones, the common case, cost a comparison each. */
-static void sort_by_length(struct aead_job **order, struct aead_job *jobs, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		size_t at = i;
+static _Atomic(const struct aead_engine *) engine; /* a cache of aead_choose; NULL: not asked yet */
 
-		for (; at > 0 && order[at - 1]->len < jobs[i].len; at--)
-			order[at] = order[at - 1];
-		order[at] = &jobs[i];
+/* Lengths of the proof: empty, ends of chunks and blocks, more than a pass of any engine. */
+static const size_t proof_lens[] = { 0, 1, 15, 16, 63, 64, 65, 200, 1420, 512, 129 };
+#define PROOF_JOBS ARRAY_LEN(proof_lens)
+#define PROOF_STRIDE (1420 + AEAD_TAG_LEN)
+
+struct proof {
+	struct aead_key key[2];
+	struct aead_job job[PROOF_JOBS];
+	uint8_t text[PROOF_JOBS][PROOF_STRIDE];
+};
+
+static void proof_prepare(struct proof *p)
+{
+	uint8_t raw[KEY_LEN];
+
+	for (size_t k = 0; k < ARRAY_LEN(p->key); k++) {
+		memset(raw, (int)(0x51 + k), sizeof raw); /* no secrets: the texts are nobody's */
+		aead_key_set(&p->key[k], raw);
+	}
+	for (size_t i = 0; i < PROOF_JOBS; i++) {
+		memset(p->text[i], (int)i, sizeof p->text[i]);
+		p->job[i] = (struct aead_job){ .key = &p->key[i % ARRAY_LEN(p->key)],
+					       .counter = (i << 40) + i,
+					       .text = p->text[i],
+					       .len = proof_lens[i] };
 	}
 }
 
-/* How many of the `n` sorted jobs are to go together: 1 to AEAD_LANES, 0 where the first is better
- * alone. */
-static size_t group_size(struct aead_job *const *order, size_t n, enum aead_engine e)
+/* Whether `e` seals a batch as OpenSSL does, opens that, and refuses it when one bit is changed. */
+static bool engine_proves(const struct aead_engine *e)
 {
-	size_t lanes = MIN(n, (size_t)AEAD_LANES), singles = 0;
+	struct proof ours, theirs;
+	bool right;
 
-	if (e == AEAD_AVX2_ALWAYS)
-		return lanes;
-	for (size_t i = 0; i < lanes; i++)
-		singles += single_cost(order[i]->len);
-	return group_cost(order[0]->len) < singles ? lanes : 0;
-}
+	proof_prepare(&ours);
+	proof_prepare(&theirs);
+	e->seal(ours.job, PROOF_JOBS);
+	aead_openssl.seal(theirs.job, PROOF_JOBS);
+	right = memcmp(ours.text, theirs.text, sizeof ours.text) == 0;
+	ours.text[PROOF_JOBS - 3][700] ^= 1;
+	e->open(ours.job, PROOF_JOBS);
+	aead_openssl.open(theirs.job, PROOF_JOBS);
+	for (size_t i = 0; i < PROOF_JOBS; i++) {
+		bool forged = i == PROOF_JOBS - 3;
 
-#define SORT_MAX 64 /* jobs looked at together: the sort is quadratic when lengths are random */
-
-static void batch_part(const struct direction *d, struct aead_job *jobs, size_t n,
-		       enum aead_engine e)
-{
-	struct aead_job *order[SORT_MAX];
-	size_t lanes;
-
-	sort_by_length(order, jobs, n);
-	for (size_t i = 0; i < n; i += lanes ? lanes : 1) {
-		lanes = group_size(order + i, n - i, e);
-		if (lanes)
-			d->group(order + i, lanes);
-		else
-			d->one(order[i]);
+		right = right && ours.job[i].ok == !forged && theirs.job[i].ok;
+		right = right &&
+			(forged || memcmp(ours.text[i], theirs.text[i], sizeof ours.text[i]) == 0);
 	}
+	return right;
 }
 
-static void batch(const struct direction *d, struct aead_job *jobs, size_t n)
+const struct aead_engine *aead_choose(const struct aead_engine *const *candidates)
 {
-	enum aead_engine e = aead_used();
+	for (; *candidates; candidates++)
+		if ((*candidates)->usable() && engine_proves(*candidates))
+			return *candidates;
+	return &aead_openssl;
+}
 
+const struct aead_engine *aead_used(void)
+{
+	const struct aead_engine *e = atomic_load_explicit(&engine, memory_order_relaxed);
+
+	if (LIKELY(e))
+		return e;
+	e = aead_choose(aead_vector_engines);
+	atomic_store_explicit(&engine, e, memory_order_relaxed);
+	return e;
+}
+
+bool aead_use(const struct aead_engine *e)
+{
+	if (!e->usable())
+		return false;
+	atomic_store_explicit(&engine, e, memory_order_relaxed);
+	return true;
+}
+
+/* ---- batches ---- */
+
+static void keys_must_be_set(const struct aead_job *jobs, size_t n)
+{
 	for (size_t i = 0; i < n; i++)
 		BUG_ON(jobs[i].key->id == 0);
-	if (e == AEAD_OPENSSL || (n == 1 && e == AEAD_AVX2)) {
-		for (size_t i = 0; i < n; i++)
-			d->one(&jobs[i]);
-		return;
-	}
-	for (size_t i = 0; i < n; i += SORT_MAX)
-		batch_part(d, jobs + i, MIN(n - i, (size_t)SORT_MAX), e);
 }
 
 void aead_seal_batch(struct aead_job *jobs, size_t n)
 {
-	batch(&sealing, jobs, n);
+	keys_must_be_set(jobs, n);
+	aead_used()->seal(jobs, n);
 }
 
 void aead_open_batch(struct aead_job *jobs, size_t n)
 {
-	batch(&opening, jobs, n);
+	keys_must_be_set(jobs, n);
+	aead_used()->open(jobs, n);
 }
 
 void aead_forget(void)

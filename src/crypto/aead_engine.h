@@ -1,35 +1,45 @@
 /* aead_engine.h - inside crypto only: the implementations behind aead_seal_batch and
  * aead_open_batch, and which of them a process uses.
  *
- * The fastest that the processor can run is chosen at the first batch.  A vector engine works on a
- * group of packets at once, one packet in each lane: every lane has its own key, counter, length
- * and one-time key, so nothing is shared between packets but the instruction stream.  Lengths
- * decide what is executed; keys, texts and tags never do.
+ * At the first batch the fastest engine that the processor can run is asked to prove itself
+ * against OpenSSL; the first that does is used from then on.  Every engine takes any number of
+ * jobs of any lengths and keys.  Lengths and the number of jobs decide what is executed; keys,
+ * texts, tags and verdicts never do.
  */
 #ifndef QANAT_CRYPTO_AEAD_ENGINE_H
 #define QANAT_CRYPTO_AEAD_ENGINE_H
 
 #include "crypto/aead.h"
 
-#define AEAD_LANES 8 /* packets in a group of the AVX2 engine */
-
-enum aead_engine {
-	AEAD_OPENSSL, /* packet by packet; everywhere */
-	AEAD_AVX2, /* groups of 8, the rest through OpenSSL; x86-64 */
-	AEAD_AVX2_ALWAYS, /* groups however small and mixed: for tests, never chosen by itself */
+struct aead_engine {
+	const char *name;
+	bool (*usable)(void); /* the processor and the system have what it needs */
+	void (*seal)(struct aead_job *jobs, size_t n);
+	void (*open)(struct aead_job *jobs, size_t n); /* sets ok */
 };
 
-/* Makes every thread's next batches use `engine`: for tests and benchmarks.  False, and nothing
- * changed, when this processor or this build cannot run it. */
-MUST_CHECK bool aead_use(enum aead_engine engine);
-/* What batches use now. */
-enum aead_engine aead_used(void);
+/* Packet by packet; everywhere. */
+extern const struct aead_engine aead_openssl;
+/* The vector engines of this build, the fastest first, then NULL. */
+extern const struct aead_engine *const aead_vector_engines[];
 
-/* Whether the next two were built and the processor and the system have what they need. */
-bool aead_avx2_usable(void);
-/* Seals `n` jobs, 1 to AEAD_LANES, of any lengths; time follows the longest. */
-void aead_avx2_seal(struct aead_job *const *jobs, size_t n);
-/* Opens them and sets ok.  A forged packet's text is mixed with a stream that is not its key's. */
-void aead_avx2_open(struct aead_job *const *jobs, size_t n);
+/* Makes every thread's next batches use `engine`: for tests and benchmarks.  False, and nothing
+ * changed, when this processor cannot run it. */
+MUST_CHECK bool aead_use(const struct aead_engine *engine);
+/* What batches use now. */
+const struct aead_engine *aead_used(void);
+/* The first of `candidates` (NULL behind the last) that can run here and does what OpenSSL does, or
+ * aead_openssl. */
+const struct aead_engine *aead_choose(const struct aead_engine *const *candidates);
+
+/* What aead_lanes.c is compiled to, once for each width.  A packet whose tag is wrong is never
+ * decrypted. */
+void aead_avx2_seal(struct aead_job *jobs, size_t n);
+void aead_avx2_open(struct aead_job *jobs, size_t n);
+void aead_avx512_seal(struct aead_job *jobs, size_t n);
+void aead_avx512_open(struct aead_job *jobs, size_t n);
+/* The source of AVX-512 translated to AVX2, slowly: its logic runs in tests on every machine. */
+void aead_split_seal(struct aead_job *jobs, size_t n);
+void aead_split_open(struct aead_job *jobs, size_t n);
 
 #endif

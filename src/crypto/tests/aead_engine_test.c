@@ -10,30 +10,29 @@
 
 #include "base/bytes.h"
 #include "crypto/aead_engine.h"
+#include "crypto/tests/aead_split.h"
 #include "crypto/tests/vectors.h"
 
-/* Every engine against the single calls, which are OpenSSL's, on packets that end where the memory
- * ends: behind each lies a page that can be neither read nor written. */
+/* Every engine against the single calls, which are OpenSSL's, on packets that begin or end where the
+ * memory does: around each room lie pages that can be neither read nor written. */
 #define JOBS_MAX 200
+#define GROUP 16 /* as many packets as the widest engine has lanes */
 #define KEYS 7
 #define LEN_MAX 65535
 #define PAGE 4096
 #define ROOM (17 * PAGE) /* a packet of 65535 bytes, its tag, an offset */
+#define AROUND 64 /* bytes in front of a packet that must stay */
+#define AT_FRONT SIZE_MAX
 
-static const struct {
-	enum aead_engine engine;
-	const char *name;
-} engines[] = {
-	{ AEAD_OPENSSL, "openssl" },
-	{ AEAD_AVX2, "avx2" },
-	{ AEAD_AVX2_ALWAYS, "avx2, always" },
-};
+#define ENGINES_MAX 8
+static const struct aead_engine *engines[ENGINES_MAX];
+static size_t engines_n;
 
 struct packet {
-	uint8_t *text; /* ends at the guard page, less `slack` */
+	uint8_t *text;
 	uint8_t *want;
 	uint8_t *plain;
-	size_t slack;
+	size_t before, behind; /* bytes around it that must stay */
 	bool forged;
 };
 
@@ -41,12 +40,14 @@ struct bed {
 	struct aead_key key[KEYS];
 	struct aead_job job[JOBS_MAX];
 	struct packet packet[JOBS_MAX];
-	uint8_t *area; /* JOBS_MAX rooms, each with a guard page behind it */
+	uint8_t *area; /* a guard page, JOBS_MAX rooms, each with a guard page behind it */
 };
+
+#define AREA (PAGE + JOBS_MAX * (ROOM + PAGE))
 
 static uint8_t *room_end(struct bed *b, size_t i)
 {
-	return b->area + i * (ROOM + PAGE) + ROOM;
+	return b->area + (i + 1) * (ROOM + PAGE);
 }
 
 static struct bed *bed_new(void)
@@ -54,9 +55,10 @@ static struct bed *bed_new(void)
 	struct bed *b = calloc(1, sizeof *b);
 
 	assert_non_null(b);
-	b->area = mmap(NULL, JOBS_MAX * (ROOM + PAGE), PROT_READ | PROT_WRITE,
+	b->area = mmap(NULL, AREA, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_ptr_not_equal(b->area, MAP_FAILED);
+	assert_int_equal(mprotect(b->area, PAGE, PROT_NONE), 0);
 	for (size_t i = 0; i < JOBS_MAX; i++)
 		assert_int_equal(mprotect(room_end(b, i), PAGE, PROT_NONE), 0);
 	for (size_t i = 0; i < KEYS; i++) {
@@ -70,16 +72,21 @@ static struct bed *bed_new(void)
 
 static void bed_free(struct bed *b)
 {
-	assert_int_equal(munmap(b->area, JOBS_MAX * (ROOM + PAGE)), 0);
+	assert_int_equal(munmap(b->area, AREA), 0);
 	free(b);
 }
 
+/* `slack` bytes before the end of its room, or AT_FRONT. */
 static void packet_make(struct bed *b, size_t i, size_t len, size_t slack)
 {
 	struct packet *p = &b->packet[i];
 
-	p->slack = slack;
-	p->text = room_end(b, i) - slack - AEAD_TAG_LEN - len;
+	if (slack == AT_FRONT)
+		p->text = room_end(b, i) - ROOM;
+	else
+		p->text = room_end(b, i) - slack - AEAD_TAG_LEN - len;
+	p->before = slack == AT_FRONT ? 0 : AROUND;
+	p->behind = MIN(slack, (size_t)AROUND);
 	p->plain = malloc(len + 1);
 	p->want = malloc(len + AEAD_TAG_LEN);
 	assert_true(p->plain && p->want);
@@ -87,8 +94,8 @@ static void packet_make(struct bed *b, size_t i, size_t len, size_t slack)
 	memcpy(p->text, p->plain, len);
 	memset(p->text + len, 0xee, AEAD_TAG_LEN);
 	/* What lies around must stay: other packets, headers. */
-	memset(p->text - 64, 0x5a, 64);
-	memset(p->text + len + AEAD_TAG_LEN, 0x5a, slack);
+	memset(p->text - p->before, 0x5a, p->before);
+	memset(p->text + len + AEAD_TAG_LEN, 0x5a, p->behind);
 	b->job[i] = (struct aead_job){
 		.key = &b->key[random_below(KEYS)],
 		.counter = (uint64_t)random_u32() << 32 | random_u32(),
@@ -103,9 +110,9 @@ static void surroundings_same(const struct bed *b, size_t i)
 {
 	const struct packet *p = &b->packet[i];
 
-	for (size_t k = 1; k <= 64; k++)
+	for (size_t k = 1; k <= p->before; k++)
 		assert_int_equal(p->text[-(ptrdiff_t)k], 0x5a);
-	for (size_t k = 0; k < p->slack; k++)
+	for (size_t k = 0; k < p->behind; k++)
 		assert_int_equal(p->text[b->job[i].len + AEAD_TAG_LEN + k], 0x5a);
 }
 
@@ -128,8 +135,8 @@ static void round_trip(struct bed *b, size_t n, unsigned forge_one_in)
 		struct packet *p = &b->packet[i];
 
 		assert_int_equal(b->job[i].ok, !p->forged);
-		/* OpenSSL decrypts before it knows; groups promise not to. */
-		if (p->forged && b->job[i].len >= 16 && aead_used() == AEAD_AVX2_ALWAYS)
+		/* OpenSSL decrypts before it knows; our own engines promise not to. */
+		if (p->forged && b->job[i].len >= 16 && aead_used() != &aead_openssl)
 			assert_memory_not_equal(p->text, p->plain, b->job[i].len);
 		if (!p->forged)
 			assert_memory_equal(p->text, p->plain, b->job[i].len);
@@ -141,25 +148,25 @@ static void round_trip(struct bed *b, size_t n, unsigned forge_one_in)
 
 static bool engine_begin(size_t e)
 {
-	if (aead_use(engines[e].engine))
+	if (aead_use(engines[e]))
 		return true;
-	print_message("skipped engine %s: the processor cannot run it\n", engines[e].name);
+	print_message("skipped engine %s: the processor cannot run it\n", engines[e]->name);
 	return false;
 }
 
-/* Each length once in a full group of equals: every way to end within a block. */
+/* Each length once among equals: every way to end within a block. */
 static void equal_lengths(void **state)
 {
 	struct bed *b = bed_new();
 
 	(void)state;
-	for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
+	for (size_t e = 0; e < engines_n; e++) {
 		if (!engine_begin(e))
 			continue;
 		for (size_t len = 0; len <= 2000; len += len < 300 ? 1 : 1 + random_below(17)) {
-			for (size_t i = 0; i < AEAD_LANES; i++)
-				packet_make(b, i, len, 0);
-			round_trip(b, AEAD_LANES, 5);
+			for (size_t i = 0; i < GROUP; i++)
+				packet_make(b, i, len, i % 2 ? AT_FRONT : 0);
+			round_trip(b, GROUP, 5);
 		}
 	}
 	bed_free(b);
@@ -176,14 +183,16 @@ static void random_batches(void **state)
 		{ 200, 1424, 12, true, "segments of super-packets" },
 		{ 20, 64, 60, false, "small packets of many peers" },
 		{ 20, 2000, 60, false, "few of any length" },
-		{ 9, 130, 200, false, "around the block size, around a group" },
-		{ 8, 600, 100, true, "groups that are not full" },
+		{ 9, 130, 200, false, "around the block size" },
+		{ 8, 600, 100, true, "few equals" },
+		{ 1, 2000, 100, false, "alone" },
+		{ 6, 12000, 40, false, "as much keystream as is kept, and more" },
 		{ 10, LEN_MAX, 6, false, "up to the greatest length" },
 	};
 	struct bed *b = bed_new();
 
 	(void)state;
-	for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
+	for (size_t e = 0; e < engines_n; e++) {
 		if (!engine_begin(e))
 			continue;
 		for (size_t r = 0; r < ARRAY_LEN(rows) * rows[0].rounds * 20; r++) {
@@ -197,7 +206,7 @@ static void random_batches(void **state)
 				packet_make(b, i,
 					    rows[row].equal ? equal
 							    : random_below(rows[row].len_max + 1),
-					    random_below(2) ? random_below(64) : 0);
+					    random_below(2) ? random_below(AROUND) : 0);
 			round_trip(b, n, 4);
 		}
 	}
@@ -210,18 +219,18 @@ static void single_lanes_forged(void **state)
 	struct bed *b = bed_new();
 
 	(void)state;
-	for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
+	for (size_t e = 0; e < engines_n; e++) {
 		if (!engine_begin(e))
 			continue;
 		for (size_t bit = 0; bit < 8 * (65 + AEAD_TAG_LEN); bit += 3) {
-			size_t bad = bit % AEAD_LANES;
+			size_t bad = bit % GROUP;
 
-			for (size_t i = 0; i < AEAD_LANES; i++)
+			for (size_t i = 0; i < GROUP; i++)
 				packet_make(b, i, 65, 0);
-			aead_seal_batch(b->job, AEAD_LANES);
+			aead_seal_batch(b->job, GROUP);
 			b->packet[bad].text[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			aead_open_batch(b->job, AEAD_LANES);
-			for (size_t i = 0; i < AEAD_LANES; i++) {
+			aead_open_batch(b->job, GROUP);
+			for (size_t i = 0; i < GROUP; i++) {
 				struct packet *p = &b->packet[i];
 
 				assert_int_equal(b->job[i].ok, i != bad);
@@ -328,11 +337,11 @@ static void delicate_finals(void **state)
 
 	(void)state;
 	bignums_init(&n);
-	for (size_t f = 0; f < ARRAY_LEN(finals) * ARRAY_LEN(engines); f++) {
-		if (!aead_use(engines[f % ARRAY_LEN(engines)].engine))
+	for (size_t f = 0; f < ARRAY_LEN(finals) * engines_n; f++) {
+		if (!aead_use(engines[f % engines_n]))
 			continue;
-		assert_true(BN_hex2bn(&n.want, finals[f / ARRAY_LEN(engines)].hex));
-		for (size_t i = 0; i < AEAD_LANES; i++) {
+		assert_true(BN_hex2bn(&n.want, finals[f / engines_n].hex));
+		for (size_t i = 0; i < GROUP; i++) {
 			struct packet *p = &b->packet[i];
 			uint8_t c[32], one_time[64], stream[64];
 
@@ -356,7 +365,7 @@ static void delicate_finals(void **state)
 			assert_int_equal(BN_bn2lebinpad(n.sum, stream, 16), 16);
 			assert_memory_equal(p->want + sizeof c, stream, AEAD_TAG_LEN);
 		}
-		round_trip(b, AEAD_LANES, 0);
+		round_trip(b, GROUP, 0);
 	}
 	bignums_done(&n);
 	bed_free(b);
@@ -366,8 +375,8 @@ static void delicate_finals(void **state)
 static void published_vectors(void **state)
 {
 	struct vectors *v = vectors_open("aead/chacha20_poly1305.txt");
-	static uint8_t text[AEAD_LANES][VECTOR_BYTES_MAX + AEAD_TAG_LEN];
-	struct aead_job job[AEAD_LANES];
+	static uint8_t text[GROUP][VECTOR_BYTES_MAX + AEAD_TAG_LEN];
+	struct aead_job job[GROUP];
 	struct aead_key key;
 	unsigned used = 0;
 
@@ -381,24 +390,24 @@ static void published_vectors(void **state)
 			continue;
 		used++;
 		aead_key_set(&key, k.p);
-		for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
-			if (!aead_use(engines[e].engine))
+		for (size_t e = 0; e < engines_n; e++) {
+			if (!aead_use(engines[e]))
 				continue;
-			for (size_t i = 0; i < AEAD_LANES; i++) {
+			for (size_t i = 0; i < GROUP; i++) {
 				memcpy(text[i], msg.p, msg.n);
 				job[i] = (struct aead_job){ .key = &key,
 							    .counter = load_le64(iv.p + 4),
 							    .text = text[i],
 							    .len = msg.n };
 			}
-			aead_seal_batch(job, AEAD_LANES);
+			aead_seal_batch(job, GROUP);
 			/* Associated data changes the tag alone; every case with such a nonce has it. */
-			for (size_t i = 0; i < AEAD_LANES; i++) {
+			for (size_t i = 0; i < GROUP; i++) {
 				VECTORS_MUST(v, memcmp(text[i], ct.p, ct.n) == 0);
 				VECTORS_MUST(v, memcmp(text[i] + ct.n, want + ct.n, 16) == 0);
 			}
-			aead_open_batch(job, AEAD_LANES);
-			for (size_t i = 0; i < AEAD_LANES; i++)
+			aead_open_batch(job, GROUP);
+			for (size_t i = 0; i < GROUP; i++)
 				VECTORS_MUST(v, job[i].ok && memcmp(text[i], msg.p, msg.n) == 0);
 		}
 	}
@@ -406,10 +415,78 @@ static void published_vectors(void **state)
 	assert_int_equal(used, 7);
 }
 
+/* ---- the choice ---- */
+
+static bool always(void)
+{
+	return true;
+}
+
+static bool never(void)
+{
+	return false;
+}
+
+/* Right, but for the tag of the longest packet. */
+static void seal_wrong(struct aead_job *jobs, size_t n)
+{
+	struct aead_job *longest = jobs;
+
+	aead_openssl.seal(jobs, n);
+	for (size_t i = 1; i < n; i++)
+		if (jobs[i].len > longest->len)
+			longest = &jobs[i];
+	longest->text[longest->len + AEAD_TAG_LEN - 1] ^= 0x80;
+}
+
+static void open_all(struct aead_job *jobs, size_t n)
+{
+	aead_openssl.open(jobs, n);
+	for (size_t i = 0; i < n; i++)
+		jobs[i].ok = true;
+}
+
+static void open_nothing(struct aead_job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		jobs[i].ok = false;
+}
+
+/* An engine that seals or opens wrongly on this machine is passed over. */
+static void engines_prove_themselves(void **state)
+{
+	const struct aead_engine good = { "right", always, aead_openssl.seal, aead_openssl.open };
+	const struct aead_engine bad[] = {
+		{ "wrong tag", always, seal_wrong, aead_openssl.open },
+		{ "accepts forgeries", always, aead_openssl.seal, open_all },
+		{ "refuses all", always, aead_openssl.seal, open_nothing },
+		{ "would crash", never, NULL, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		const struct aead_engine *then_good[] = { &bad[i], &good, NULL };
+		const struct aead_engine *alone[] = { &bad[i], NULL };
+
+		assert_ptr_equal(aead_choose(then_good), &good);
+		assert_ptr_equal(aead_choose(alone), &aead_openssl);
+	}
+	for (size_t e = 0; e < engines_n; e++) {
+		const struct aead_engine *alone[] = { engines[e], NULL };
+
+		if (engine_begin(e))
+			assert_ptr_equal(aead_choose(alone), engines[e]);
+	}
+}
+
 static int setup(void **state)
 {
 	(void)state;
-	return crypto_init() ? 0 : -1;
+	engines[engines_n++] = &aead_openssl;
+	engines[engines_n++] = &aead_split;
+	for (size_t i = 0; aead_vector_engines[i]; i++)
+		engines[engines_n++] = aead_vector_engines[i];
+	return crypto_init() && engines_n <= ENGINES_MAX ? 0 : -1;
 }
 
 int main(void)
@@ -417,7 +494,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_lengths),       cmocka_unit_test(random_batches),
 		cmocka_unit_test(single_lanes_forged), cmocka_unit_test(delicate_finals),
-		cmocka_unit_test(published_vectors),
+		cmocka_unit_test(published_vectors),   cmocka_unit_test(engines_prove_themselves),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
