@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "crypto/keys.h"
+#include "model/limits.h"
 
 #define CLIENT_NAME_MAX 50
 
@@ -26,6 +27,7 @@ struct client {
 	struct endpoint endpoint; /* where it was last seen, outside the tunnel; zero: unknown */
 	int64_t seen_ns; /* its last handshake as far as stored, wall clock; 0: unknown */
 	bool enabled;
+	struct client_limits limits;
 };
 
 /* ^[a-zA-Z0-9_-]{1,50}$ and not a reserved word (server, admin, root, system, ghost, multihop). */

@@ -39,8 +39,10 @@ static enum err_code secret_read(const struct store *s, struct db_stmt *st, int 
 	return rc ? err_wrap(e, rc, "client %s", c->name) : ERR_OK;
 }
 
-#define CLIENT_COLUMNS \
-	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint, seen_ns"
+#define CLIENT_COLUMNS                                                                     \
+	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint, " \
+	"seen_ns, "                                                                        \
+	"rate_up, rate_down, quota, quota_used, expires_ns"
 
 /* What cannot be read, such as the name of an interface that is no more, is not known: the client
  * will tell. */
@@ -74,6 +76,11 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 	c->enabled = db_i64(st, 6) != 0;
 	c->endpoint = endpoint_read(st, 9);
 	c->seen_ns = db_i64(st, 10);
+	c->limits = (struct client_limits){ .rate_up_bps = (uint64_t)db_i64(st, 11),
+					    .rate_down_bps = (uint64_t)db_i64(st, 12),
+					    .quota = (uint64_t)db_i64(st, 13),
+					    .quota_used = (uint64_t)db_i64(st, 14),
+					    .expires_ns = db_i64(st, 15) };
 	rc = db_row_ok(st, e);
 	if (rc)
 		return rc;
@@ -159,6 +166,15 @@ enum err_code store_client_remove(struct store *s, int64_t id, struct err *e)
 
 /* ---- endpoints ---- */
 
+static enum err_code update_one(struct store *s, struct db_stmt *st, int64_t id, struct err *e)
+{
+	enum err_code rc = db_run(st, e);
+
+	if (rc == ERR_OK && db_changes(s->db) == 0)
+		return err_set(e, ERR_NOT_FOUND, "there is no client with number %" PRId64, id);
+	return rc;
+}
+
 enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struct endpoint *seen,
 					int64_t seen_ns, struct err *e)
 {
@@ -166,7 +182,6 @@ enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struc
 	struct db_stmt st =
 		db_sql(s->db, "UPDATE clients SET endpoint = ?2, seen_ns = ?3 WHERE id = ?1");
 	char text[ENDPOINT_TEXT_MAX];
-	enum err_code rc;
 
 	endpoint_format(text, seen);
 	db_bind_i64(&st, 1, id);
@@ -175,10 +190,7 @@ enum err_code store_client_set_endpoint(struct store *s, int64_t id, const struc
 	else
 		db_bind_text(&st, 2, str_of(text));
 	db_bind_i64(&st, 3, seen_ns);
-	rc = db_run(&st, e);
-	if (rc == ERR_OK && db_changes(s->db) == 0)
-		return err_set(e, ERR_NOT_FOUND, "there is no client with number %" PRId64, id);
-	return rc;
+	return update_one(s, &st, id, e);
 }
 
 enum err_code store_forget_endpoints(struct store *s, struct err *e)
@@ -188,6 +200,35 @@ enum err_code store_forget_endpoints(struct store *s, struct err *e)
 					  "WHERE endpoint IS NOT NULL");
 
 	return db_run(&st, e);
+}
+
+/* ---- limits ---- */
+
+enum err_code store_client_set_limits(struct store *s, int64_t id, const struct client_limits *l,
+				      struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st =
+		db_sql(s->db, "UPDATE clients SET rate_up = ?2, rate_down = ?3, quota = ?4, "
+			      "quota_used = ?5, expires_ns = ?6 WHERE id = ?1");
+
+	db_bind_i64(&st, 1, id);
+	db_bind_i64(&st, 2, (int64_t)l->rate_up_bps);
+	db_bind_i64(&st, 3, (int64_t)l->rate_down_bps);
+	db_bind_i64(&st, 4, (int64_t)l->quota);
+	db_bind_i64(&st, 5, (int64_t)l->quota_used);
+	db_bind_i64(&st, 6, l->expires_ns);
+	return update_one(s, &st, id, e);
+}
+
+enum err_code store_client_set_used(struct store *s, int64_t id, uint64_t quota_used, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET quota_used = ?2 WHERE id = ?1");
+
+	db_bind_i64(&st, 1, id);
+	db_bind_i64(&st, 2, (int64_t)quota_used);
+	return update_one(s, &st, id, e);
 }
 
 /* ---- reading ---- */

@@ -39,7 +39,18 @@ static const char step_2[] =
 	"  CHECK (endpoint IS NULL OR length(endpoint) BETWEEN 9 AND 79);" /* 1.1.1.1:1 */
 	"ALTER TABLE clients ADD COLUMN seen_ns INTEGER NOT NULL DEFAULT 0;";
 
-static const char *const steps[] = { step_1, step_2 };
+/* What a client may use (model/limits.h); 0 is none.  Rates in bits a second, quotas in bytes. */
+static const char step_3[] =
+	"ALTER TABLE clients ADD COLUMN rate_up INTEGER NOT NULL DEFAULT 0 CHECK (rate_up >= 0);"
+	"ALTER TABLE clients ADD COLUMN rate_down INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (rate_down >= 0);"
+	"ALTER TABLE clients ADD COLUMN quota INTEGER NOT NULL DEFAULT 0 CHECK (quota >= 0);"
+	"ALTER TABLE clients ADD COLUMN quota_used INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (quota_used >= 0);"
+	"ALTER TABLE clients ADD COLUMN expires_ns INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (expires_ns >= 0);";
+
+static const char *const steps[] = { step_1, step_2, step_3 };
 
 const struct db_schema store_schema = {
 	.application_id = 0x514e4154, /* "QNAT" */

@@ -60,6 +60,12 @@ MUST_CHECK enum err_code store_client_set_endpoint(struct store *s, int64_t id,
 /* Forgets it for all of them. */
 MUST_CHECK enum err_code store_forget_endpoints(struct store *s, struct err *e);
 
+/* Keeps what the client may use, and what it has used of its quota; ERR_NOT_FOUND. */
+MUST_CHECK enum err_code store_client_set_limits(struct store *s, int64_t id,
+						 const struct client_limits *l, struct err *e);
+MUST_CHECK enum err_code store_client_set_used(struct store *s, int64_t id, uint64_t quota_used,
+					       struct err *e);
+
 struct client_query {
 	struct str search; /* substring of the name, ASCII case ignored; empty: all */
 	bool newest_first; /* else oldest first */

@@ -883,6 +883,34 @@ static void forgets_endpoints(void **state)
 	assert_false(file_holds(STORE_FILE "-wal", other));
 }
 
+/* ---- limits ---- */
+
+static void keeps_limits(void **state)
+{
+	const struct client_limits some = { 1000, 8000000, 1ull << 62, 5, INT64_MAX }, none = { 0 };
+	struct store *s = opened();
+	struct client_limits got;
+	struct err e = { 0 };
+
+	(void)state;
+	add(s, "a", 2);
+	add(s, "b", 3);
+	got = stored(s, "a").limits;
+	assert_memory_equal(&got, &none, sizeof got);
+	assert_int_equal(store_client_set_limits(s, stored(s, "a").id, &some, &e), ERR_OK);
+	assert_int_equal(store_client_set_used(s, stored(s, "a").id, 77, &e), ERR_OK);
+	store_close(s);
+	s = opened();
+	got = stored(s, "a").limits;
+	assert_true(got.rate_up_bps == 1000 && got.rate_down_bps == 8000000);
+	assert_true(got.quota == 1ull << 62 && got.quota_used == 77 && got.expires_ns == INT64_MAX);
+	got = stored(s, "b").limits;
+	assert_memory_equal(&got, &none, sizeof got);
+	assert_int_equal(store_client_set_limits(s, 99, &some, &e), ERR_NOT_FOUND);
+	assert_int_equal(store_client_set_used(s, 99, 1, &e), ERR_NOT_FOUND);
+	store_close(s);
+}
+
 /* The database of a gateway of before endpoints were kept. */
 static void takes_over_a_store_of_version_1(void **state)
 {
@@ -1056,6 +1084,7 @@ int main(void)
 		T(refuses_addresses_outside_the_network),
 		T(addresses_agree_with_a_table),
 		T(keeps_endpoints),
+		T(keeps_limits),
 		T(forgets_endpoints),
 		T(takes_over_a_store_of_version_1),
 		T(knows_nothing_of_an_endpoint_that_it_cannot_read),
