@@ -157,14 +157,19 @@ static void free_mailboxes(struct dataplane *dp)
 	mailbox_free(dp->events);
 }
 
-void dataplane_close(struct dataplane *dp)
+void dataplane_stop(struct dataplane *dp)
 {
-	if (!dp)
-		return;
 	atomic_store(&dp->stopping, true);
 	for (unsigned i = 0; i < dp->worker_count; i++)
 		worker_stop(dp->workers[i]);
 	control_stop(dp);
+}
+
+void dataplane_close(struct dataplane *dp)
+{
+	if (!dp)
+		return;
+	dataplane_stop(dp);
 	watch_close(dp->watch);
 	wg_device_free(dp->device);
 	retired_free(&dp->retired, UINT64_MAX);

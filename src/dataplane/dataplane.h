@@ -41,6 +41,9 @@ struct dataplane;
  * is created down; traffic starts when somebody sets it up (watched by netlink). */
 MUST_CHECK enum err_code dataplane_open(struct dataplane **out, const struct dataplane_config *c,
 					struct err *e);
+/* Stops the threads: no packet passes any more, and what was counted stays.  All can still be read;
+ * only dataplane_close may follow otherwise. */
+void dataplane_stop(struct dataplane *dp);
 /* Stops the threads and closes all; the interface goes with it unless its descriptor came from
  * outside and is held there too. */
 void dataplane_close(struct dataplane *dp);

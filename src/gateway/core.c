@@ -15,6 +15,7 @@ struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowe
 		.allowed_ip_count = 1,
 		.has_endpoint = client->endpoint.addr.family != IP_NONE,
 		.endpoint = client->endpoint,
+		.limits = core_limits_of(client, true),
 	};
 
 	allowed[0] = (struct wg_allowed_ip){ .prefix = { .addr = client->ip, .len = 32 } };
@@ -80,14 +81,17 @@ struct restore {
 };
 
 /* What the device knows is newer than what was stored. */
-static bool endpoint_known(struct core *c, const struct client *client)
+static void known_keep(struct core *c, const struct client *client, struct wg_peer_change *p)
 {
 	struct wg_peer_info info;
 
 	if (!c->host.peer(c->host.ctx, &client->public_key, &info))
-		return false;
+		return;
 	wipe(&info.psk, sizeof info.psk);
-	return info.endpoint.addr.family != IP_NONE;
+	if (info.endpoint.addr.family != IP_NONE)
+		p->has_endpoint = false;
+	if (info.limits.quota)
+		p->limits = core_limits_of(client, false);
 }
 
 static bool peer_restore(void *ctx, const struct client *client)
@@ -99,8 +103,7 @@ static bool peer_restore(void *ctx, const struct client *client)
 	if (!client->enabled)
 		return true;
 	p = core_peer_of(client, allowed);
-	if (p.has_endpoint && endpoint_known(r->core, client))
-		p.has_endpoint = false;
+	known_keep(r->core, client, &p);
 	core_call(r->core, client, &p);
 	r->rc = r->core->host.change_peer(r->core->host.ctx, &p, r->e);
 	wipe(&p, sizeof p);
@@ -157,6 +160,9 @@ static const struct {
 	{ "core", "list_clients", core_list_clients },
 	{ "core", "latest_clients", core_latest_clients },
 	{ "core", "export_client", core_export_client },
+	{ "core", "set_client_limits", core_set_client_limits },
+	{ "core", "client_limits", core_client_limits },
+	{ "core", "client_why", core_client_why },
 	{ "core", "server_status", core_server_status },
 	{ "core", "get_tweak_settings", core_get_tweak_settings },
 	{ "core", "update_tweak_setting", core_update_tweak_setting },

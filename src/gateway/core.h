@@ -29,6 +29,8 @@ struct core_host {
 	/* The source address of the default route; ERR_NOT_FOUND. */
 	enum err_code (*default_source)(void *ctx, struct ip_addr *out, struct err *e);
 	int64_t (*wall_ns)(void *ctx);
+	/* Why packets of a peer went no further; false when there is no such peer. */
+	bool (*drops)(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS]);
 };
 
 /* Where the answer to a request goes that takes time; embedded in its owner. */
@@ -70,6 +72,9 @@ MUST_CHECK enum err_code core_restore_peers(struct core *c, struct err *e);
  * core_restore_peers makes in the next run begin there. */
 MUST_CHECK enum err_code core_save_endpoints(struct core *c, struct err *e);
 
+/* Stores what clients have used of their quotas, where that has changed, in one transaction. */
+MUST_CHECK enum err_code core_save_usage(struct core *c, struct err *e);
+
 /* Ends the calling, some seconds after the interface has gone up. */
 MUST_CHECK enum err_code core_call_end(struct core *c, struct err *e);
 #define CORE_CALL_S 25 /* as a keepalive: longer than a call, so that there is only one */
@@ -96,6 +101,9 @@ enum api_code core_remove_client(struct core *c, json_t *params, json_t **data, 
 enum api_code core_list_clients(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_latest_clients(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_export_client(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_set_client_limits(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_client_limits(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_client_why(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_server_status(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_get_tweak_settings(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_update_tweak_setting(struct core *c, json_t *params, json_t **data,
@@ -130,6 +138,16 @@ void core_call(struct core *c, const struct client *client, struct wg_peer_chang
 json_t *core_dns_servers_json(const struct settings *s);
 /* core_cancel for module dns. */
 void core_dns_cancel(struct core *c);
+/* Limits of a client as the device takes them; `restart`: its use of the quota is what was stored,
+ * as the device knows nothing newer. */
+struct wg_limits_change core_limits_of(const struct client *client, bool restart);
+/* {rate_up, rate_down, quota, quota_used, quota_left, expires, expired, ...}; of a client without limits
+ * all are null.  New reference; NULL without memory. */
+json_t *core_limits_json(struct core *c, const struct client *client,
+			 const struct wg_peer_info *live);
+bool core_has_limits(const struct client *client);
+/* Puts what the client has used until now in place of what was stored. */
+void core_used_now(struct core *c, struct client *client);
 /* The code of a failure of the store or the device. */
 enum api_code core_code_of(enum err_code rc);
 /* The peer of a client; `allowed` is kept by the caller for as long as the change. */

@@ -209,6 +209,7 @@ enum api_code core_remove_client(struct core *c, json_t *params, json_t **data, 
 
 	if (rc)
 		return core_code_of(rc);
+	core_used_now(c, &client); /* should it have to come back */
 	rc = store_begin(c->store, e);
 	if (rc) {
 		client_done(&client);

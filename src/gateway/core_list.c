@@ -16,7 +16,7 @@ static json_t *connection_json(struct core *c, const struct wg_peer_info *info)
 			 (json_int_t)info->tx_bytes);
 }
 
-/* ClientInfo of the reference, with the IPv6 address besides. */
+/* ClientInfo of the reference, with the IPv6 address and the limits besides. */
 static json_t *info_json(struct core *c, const struct client *client)
 {
 	char ip[IP_TEXT_MAX], ip6[IP_TEXT_MAX] = "", created[CLOCK_ISO_MAX];
@@ -27,10 +27,11 @@ static json_t *info_json(struct core *c, const struct client *client)
 	if (client->ip6.family != IP_NONE)
 		ip_format(ip6, &client->ip6);
 	clock_iso_plain(created, client->created_ns);
-	return json_pack("{s:s,s:s,s:s*,s:b,s:s,s:b,s:o*}", "name", client->name, "ip", ip, "ipv6",
-			 *ip6 ? ip6 : NULL, "enabled", client->enabled, "created", created,
+	return json_pack("{s:s,s:s,s:s*,s:b,s:s,s:b,s:o*,s:o*}", "name", client->name, "ip", ip,
+			 "ipv6", *ip6 ? ip6 : NULL, "enabled", client->enabled, "created", created,
 			 "connected", connected, "connection",
-			 connected ? connection_json(c, &live) : NULL);
+			 connected ? connection_json(c, &live) : NULL, "limits",
+			 core_has_limits(client) ? core_limits_json(c, client, &live) : NULL);
 }
 
 struct collect {

@@ -57,6 +57,16 @@ static bool host_peer(void *ctx, const struct public_key *k, struct wg_peer_info
 	return dataplane_peer(g->dp, k, out, verdicts);
 }
 
+static bool host_drops(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS])
+{
+	const struct gateway *g = ctx;
+	struct wg_peer_info info;
+	bool found = dataplane_peer(g->dp, k, &info, verdicts);
+
+	wipe(&info.psk, sizeof info.psk);
+	return found;
+}
+
 static void host_status(void *ctx, struct dataplane_status *out)
 {
 	const struct gateway *g = ctx;
@@ -324,6 +334,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 			.firewall_active = host_firewall_active,
 			.default_source = host_default_source,
 			.wall_ns = host_wall_ns,
+			.drops = host_drops,
 		},
 	};
 	if (rc == ERR_OK)
@@ -346,11 +357,21 @@ static void endpoints_save(struct gateway *g)
 		LOG_WARNING("endpoints.save_failed", F_ERR(&e));
 }
 
+/* A failure forgets what was used since the last time. */
+static void usage_save(struct gateway *g)
+{
+	struct err e;
+
+	if (g->serving && core_save_usage(&g->core, &e))
+		LOG_WARNING("usage.save_failed", F_ERR(&e));
+}
+
 static void save_due(struct loop_timer *t)
 {
 	struct gateway *g = CONTAINER_OF(t, struct gateway, save);
 
 	endpoints_save(g);
+	usage_save(g);
 	loop_timer_set(g->loop, t, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 }
 
@@ -465,7 +486,10 @@ static void serving_end(struct gateway *g)
 	g->control = NULL;
 	uapi_server_close(g->uapi);
 	g->uapi = NULL;
+	if (g->dp)
+		dataplane_stop(g->dp); /* so that no packet passes that is not counted */
 	endpoints_save(g);
+	usage_save(g);
 	g->serving = false;
 }
 

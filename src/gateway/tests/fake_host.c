@@ -3,6 +3,20 @@
 #include <dirent.h>
 #include <unistd.h>
 
+static void limits_change(struct wg_limits_info *to, const struct wg_limits_change *c)
+{
+	if (c->set & WG_SET_RATE_UP)
+		to->rate_bps[WG_UP] = c->rate_bps[WG_UP];
+	if (c->set & WG_SET_RATE_DOWN)
+		to->rate_bps[WG_DOWN] = c->rate_bps[WG_DOWN];
+	if (c->set & WG_SET_QUOTA)
+		to->quota = c->quota;
+	if (c->set & WG_SET_QUOTA_USED)
+		to->quota_used = c->quota_used;
+	if (c->set & WG_SET_EXPIRES)
+		to->expires_wall_ns = c->expires_wall_ns;
+}
+
 static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
 {
 	struct fake_host *h = ctx;
@@ -16,6 +30,8 @@ static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, stru
 			*p = h->peers[--h->peer_count];
 		return ERR_OK;
 	}
+	if (!p && c->update_only)
+		return ERR_OK;
 	if (!p) {
 		if (h->peer_count == FAKE_PEERS_MAX)
 			return err_set(e, ERR_FULL, "the device is full");
@@ -28,6 +44,7 @@ static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, stru
 		p->info.endpoint = c->endpoint;
 	if (c->has_keepalive)
 		p->info.keepalive_s = c->keepalive_s;
+	limits_change(&p->info.limits, &c->limits);
 	if (c->update_only)
 		return ERR_OK;
 	BUG_ON(c->allowed_ip_count > 2 || !c->replace_allowed_ips);
@@ -46,6 +63,15 @@ static bool peer(void *ctx, const struct public_key *k, struct wg_peer_info *out
 	return p != NULL;
 }
 
+static bool drops(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS])
+{
+	const struct fake_peer *p = fake_host_peer(ctx, k);
+
+	if (p)
+		memcpy(verdicts, p->drops, sizeof p->drops);
+	return p != NULL;
+}
+
 static void status(void *ctx, struct dataplane_status *out)
 {
 	const struct fake_host *h = ctx;
@@ -53,13 +79,13 @@ static void status(void *ctx, struct dataplane_status *out)
 	*out = (struct dataplane_status){
 		.ifname = "wg_main",
 		.listen_port = 51820,
-		.up = true,
+		.up = !h->is_down,
 		.workers = 2,
 		.public_key = h->core.server_key,
 		.peer_count = h->peer_count,
 		.rx_bytes = 1234567890,
 		.tx_bytes = 987654321,
-		.verdicts = { [DROP_REPLAY] = 7 },
+		.verdicts = { [DROP_REPLAY] = 7, [DROP_BAD_MAC1] = h->bad_mac1 },
 	};
 }
 
@@ -113,6 +139,7 @@ static bool core_open(struct fake_host *h, const struct settings_given *given)
 	h->core.started_ns = FAKE_NOW_NS;
 	h->core.host = (struct core_host){ h,	  change_peer,	   peer,	   status, walk,
 					   apply, firewall_active, default_source, wall_ns };
+	h->core.host.drops = drops;
 	public_key_of(&h->core.server_key, &k);
 	if (store_open(&h->core.store, h->dir, &e) ||
 	    settings_load(&h->core.settings, h->core.store, given, &e) ||

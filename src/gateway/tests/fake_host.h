@@ -13,6 +13,7 @@ struct fake_peer {
 	struct wg_peer_info info;
 	struct ip_prefix allowed[2];
 	size_t allowed_count;
+	uint64_t drops[WG_VERDICTS];
 };
 
 struct fake_host {
@@ -23,6 +24,8 @@ struct fake_host {
 	unsigned applied;
 	bool apply_fails;
 	bool has_default_route;
+	bool is_down; /* the interface */
+	uint64_t bad_mac1;
 	int64_t now_ns; /* moves on by a second with each change */
 	char dir[128];
 };
