@@ -2,6 +2,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <sodium.h>
 
 #include "crypto/ossl.h"
 
@@ -80,6 +81,12 @@ void kdf_blake2s(uint8_t out1[BLAKE2S_LEN], uint8_t *out2, uint8_t *out3,
 	}
 	wipe(t0, sizeof t0);
 	wipe(t, sizeof t);
+}
+
+void sha256(uint8_t out[SHA256_LEN], const void *in, size_t in_len)
+{
+	/* It never fails; the interface is that of functions that can. */
+	(void)crypto_hash_sha256(out, in, in_len);
 }
 
 void hmac_sha256(uint8_t out[32], const void *key, size_t key_len, const void *in, size_t in_len)

@@ -30,6 +30,8 @@ MUST_CHECK bool hkdf_sha256(uint8_t *out, size_t out_len, const void *ikm, size_
 			    const void *salt, size_t salt_len, const void *info, size_t info_len);
 MUST_CHECK bool hkdf_sha512(uint8_t *out, size_t out_len, const void *ikm, size_t ikm_len,
 			    const void *salt, size_t salt_len, const void *info, size_t info_len);
+#define SHA256_LEN 32
+void sha256(uint8_t out[SHA256_LEN], const void *in, size_t in_len);
 void hmac_sha256(uint8_t out[32], const void *key, size_t key_len, const void *in, size_t in_len);
 
 #endif
