@@ -87,7 +87,13 @@ static int64_t after_ms(int64_t since, unsigned ms)
 	return since + (int64_t)ms * NS_PER_MS;
 }
 
-/* A body earns time with every byte. */
+/* Whether the client is to send the rest of a body. */
+static bool is_receiving(const struct http_exchange *x)
+{
+	return x->state == EXCHANGE_BODY || (x->sent && !x->body_whole);
+}
+
+/* A body earns time with every byte that is kept. */
 static int64_t body_deadline(const struct http_exchange *x)
 {
 	const struct http_limits *l = &x->server->o.limits;
@@ -104,7 +110,7 @@ static bool is_blocked(const struct http_connection *c)
 	LIST_FOR(at, &c->exchanges) {
 		const struct http_exchange *x = CONTAINER_OF(at, struct http_exchange, node);
 
-		if (x->state == EXCHANGE_ANSWERED && !x->waiting)
+		if (x->state == EXCHANGE_ANSWERED && !x->waiting && !x->sent)
 			return true;
 	}
 	return false;
@@ -145,7 +151,7 @@ static int64_t next_deadline(const struct http_connection *c)
 	LIST_FOR(pos, &c->exchanges) {
 		const struct http_exchange *x = CONTAINER_OF(pos, struct http_exchange, node);
 
-		if (x->state == EXCHANGE_BODY)
+		if (is_receiving(x))
 			at = MIN(at, body_deadline(x));
 	}
 	return at;
@@ -167,10 +173,13 @@ static void refuse_late_bodies(struct http_connection *c)
 	LIST_FOR_SAFE(pos, next, &c->exchanges) {
 		struct http_exchange *x = CONTAINER_OF(pos, struct http_exchange, node);
 
-		if (x->state == EXCHANGE_BODY && now >= body_deadline(x)) {
-			c->server->stats.timeouts++;
+		if (!is_receiving(x) || now < body_deadline(x))
+			continue;
+		c->server->stats.timeouts++;
+		if (x->state == EXCHANGE_BODY)
 			exchange_refuse(x, 408, "the body came too slowly");
-		}
+		else
+			c->protocol->abandon(x);
 	}
 }
 
@@ -240,11 +249,14 @@ void connection_leave(struct http_connection *c)
 static void opened(void *ctx)
 {
 	struct http_connection *c = ctx;
+	bool is_h2;
 
 	connection_enter(c);
 	c->opened_at = 0;
 	c->local = tcp_local(stream_fd(c->stream));
-	c->protocol = str_eq(stream_alpn(c->stream), STR("h2")) ? &http_h2 : &http_h1;
+	is_h2 = c->server->o.tls ? str_eq(stream_alpn(c->stream), STR("h2"))
+				 : c->server->o.plain_h2;
+	c->protocol = is_h2 ? &http_h2 : &http_h1;
 	if (!c->protocol->start(c)) {
 		c->protocol = NULL;
 		c->broken = true;

@@ -26,6 +26,8 @@ struct http_protocol {
 	void (*wake)(struct http_exchange *x); /* its producer has something again */
 	void (*output)(struct http_connection *c); /* makes what can be sent, up to OUT_HIGH */
 	void (*late)(struct http_connection *c); /* a head is overdue: says so and ends */
+	/* It was answered long ago, and the client still sends its body.  NULL: cannot be. */
+	void (*abandon)(struct http_exchange *x);
 	void (*wind_down)(struct http_connection *c); /* ends in order */
 	bool (*wants_input)(const struct http_connection *c);
 };

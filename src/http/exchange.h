@@ -62,6 +62,7 @@ struct http_exchange {
 	bool streaming; /* and it may still be asked */
 	bool waiting; /* it has said HTTP_WAIT */
 	uint64_t body_sent;
+	bool sent; /* whole; the client still sends a body that nobody wants */
 
 	void (*on_gone)(struct http_request *r);
 	void (*posted)(struct http_request *r);

@@ -7,6 +7,7 @@
 
 #define NV_MAX 64
 #define CLOSED_FIELD_COST 32 /* RFC 9113, 6.5.2: what a field costs beside its bytes */
+#define THROWN_MAX (256u << 10)
 #define HEAD_RAW_MAX (128u << 10) /* bytes on the wire while one head is open: CONTINUATION */
 
 struct h2 {
@@ -31,6 +32,7 @@ struct h2_stream {
 	struct http_exchange *x;
 	struct h2_head head;
 	bool answered; /* the answer was handed to nghttp2 */
+	size_t thrown; /* bytes of a body that nobody wants */
 };
 
 static struct h2_stream *stream_of(struct h2 *h, int32_t id)
@@ -210,6 +212,16 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
+/* The rest of a body is not wanted: the request was answered before its end (RFC 9113, 8.1).  Not
+ * at once with the answer: curl 7.88 then throws the answer away. */
+static void h2_abandon(struct http_exchange *x)
+{
+	const struct h2 *h = x->conn->session;
+
+	(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id,
+					NGHTTP2_NO_ERROR);
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
 		   void *ctx)
 {
@@ -217,9 +229,15 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 	(void)session;
 	(void)flags;
-	if (st && st->x->state == EXCHANGE_BODY &&
-	    !exchange_body(st->x, (struct str){ (const char *)p, n }))
+	if (!st)
+		return 0;
+	if (st->x->state != EXCHANGE_BODY) {
+		st->thrown += n;
+		if (st->thrown > THROWN_MAX)
+			h2_abandon(st->x);
+	} else if (!exchange_body(st->x, (struct str){ (const char *)p, n })) {
 		return 0; /* answered, and the state says so */
+	}
 	return 0;
 }
 
@@ -305,15 +323,14 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *out, siz
 	return (ssize_t)piece.n;
 }
 
-/* What the client still sends for a request that is answered is not wanted (RFC 9113, 8.1). */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
 	struct h2_stream *st = stream_of(ctx, frame->hd.stream_id);
 
-	if (st && !st->x->body_whole && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+	(void)session;
+	if (st && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
 	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS))
-		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-						NGHTTP2_NO_ERROR);
+		st->x->sent = true;
 	return 0;
 }
 
@@ -550,6 +567,7 @@ const struct http_protocol http_h2 = {
 	.wake = h2_wake,
 	.output = h2_output,
 	.late = h2_late,
+	.abandon = h2_abandon,
 	.wind_down = h2_wind_down,
 	.wants_input = h2_wants_input,
 };

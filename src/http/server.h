@@ -88,6 +88,8 @@ struct http_server_options {
 	bool (*admit)(void *ctx, const struct endpoint *peer);
 	void (*access)(void *ctx, const struct http_access *a); /* may be NULL */
 	void *ctx; /* of admit and access */
+	/* Without TLS: connections begin with HTTP/2 at once (RFC 9113, 3.3) instead of HTTP/1.1. */
+	bool plain_h2;
 	unsigned hsts_s; /* Strict-Transport-Security: max-age; 0: none is sent */
 	const char *server_name; /* Server header; NULL: none is sent */
 	/* Whose `refuse` answers what fits no route; NULL: problems. */

@@ -123,8 +123,11 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 
 static const char *set_groups(SSL_CTX *ctx)
 {
+	char list[64]; /* OpenSSL's macro takes no const */
+
 	for (size_t i = 0; i < ARRAY_LEN(group_lists); i++) {
-		if (SSL_CTX_set1_groups_list(ctx, group_lists[i]) == 1)
+		if (str_copy(list, sizeof list, str_of(group_lists[i])) &&
+		    SSL_CTX_set1_groups_list(ctx, list) == 1)
 			return group_lists[i];
 		ERR_clear_error();
 	}
