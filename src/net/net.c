@@ -209,7 +209,7 @@ enum err_code net_make(struct net *n, const struct change *x, struct buf *loaded
 	buf_str(loaded, text);
 	if (!buf_ok(loaded))
 		return err_set(e, ERR_NOMEM, "no memory for nft table inet %s", x->name);
-	return nft_table_load_listed(x->name, text, loaded_listing, e);
+	return nft_table_load_listed(x->name, text, loaded_listing, &n->table.own_generation, e);
 }
 
 static void swap_loaded(struct attempt *a)

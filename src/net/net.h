@@ -157,16 +157,16 @@ MUST_CHECK enum err_code net_check(struct net *n, net_difference_fn *fn, void *c
  * that are away are left out, and told. */
 enum err_code net_repair(struct net *n, net_difference_fn *fn, void *ctx, struct err *e);
 
-/* Who has touched our table last, as the kernel says it; program is "" when nobody did. */
+/* Who has touched our table, as the kernel says it. */
 struct net_culprit {
-	char program[16];
+	char program[16]; /* "" when an old kernel does not say */
 	uint32_t pid;
 };
 
 struct loop;
 struct net_watch;
 /* Calls changed(ctx, who) in the loop's thread when somebody changed something that concerns what
- * was applied: our table (with `who`, else NULL), the tunnels, their addresses, the routes and rules wanted, a default
+ * was applied: our table (with `who`, else and for our own transactions NULL), the tunnels, their addresses, the routes and rules wanted, a default
  * route.  Our own changes are told as well.  Settings under /proc/sys are not: the kernel has no
  * report for them. */
 /* After net_apply; ERR_MISSING before. */

@@ -321,26 +321,26 @@ enum err_code nft_table_list(const char *table, struct buf *out, struct err *e)
 	return rc ? err_wrap(e, rc, "read nft table inet %s", table) : ERR_OK;
 }
 
-/* One transaction of ours, and none of anybody else. */
-static bool alone_since(uint32_t generation)
+/* One transaction of ours since `before`, and none of anybody else: its generation, else 0. */
+static uint32_t only_ours(bool counts, uint32_t before)
 {
 	uint32_t now;
 
-	return !nl_nft_generation(&now, NULL) && now - generation == 1;
+	return counts && !nl_nft_generation(&now, NULL) && now - before == 1 ? now : 0;
 }
 
 /* On a host where other tables keep changing, the same listing twice does as well: whoever changes
  * ours between load and listing would have to do so each time. */
 enum err_code nft_table_load_listed(const char *table, struct str text, struct buf *listing,
-				    struct err *e)
+				    uint32_t *generation, struct err *e)
 {
 	AUTO(buf_done) struct buf before = { 0 }, now = { 0 };
-	uint32_t generation = 0;
+	uint32_t last = 0;
 	enum err_code rc;
 	int i;
 
 	for (i = 0; i < LOADS_MAX; i++) {
-		bool counts = nl_nft_generation(&generation, NULL) == ERR_OK;
+		bool counts = nl_nft_generation(&last, NULL) == ERR_OK;
 
 		buf_clear(&now);
 		rc = nft_table_load(table, text, e);
@@ -348,8 +348,8 @@ enum err_code nft_table_load_listed(const char *table, struct str text, struct b
 			rc = nft_table_list(table, &now, e);
 		if (rc)
 			return rc;
-		if ((counts && alone_since(generation)) ||
-		    (i && str_eq(buf_view(&before), buf_view(&now)))) {
+		*generation = only_ours(counts, last);
+		if (*generation || (i && str_eq(buf_view(&before), buf_view(&now)))) {
 			buf_str(listing, buf_view(&now));
 			return buf_ok(listing) ? ERR_OK
 					       : err_set(e, ERR_NOMEM,

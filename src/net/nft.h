@@ -35,9 +35,11 @@ void nft_table_text(struct buf *out, const struct net_want *want);
 /* Replaces or makes the table by `text` in one transaction; an empty text deletes it. */
 MUST_CHECK enum err_code nft_table_load(const char *table, struct str text, struct err *e);
 /* The same, and adds the table as nft prints it, of which it is certain that nobody else had a hand
- * in it in between.  ERR_IN_USE when somebody always had. */
+ * in it in between.  ERR_IN_USE when somebody always had.  `*generation` is that of the
+ * transaction, 0 when it is not known for certain. */
 MUST_CHECK enum err_code nft_table_load_listed(const char *table, struct str text,
-					       struct buf *listing, struct err *e);
+					       struct buf *listing, uint32_t *generation,
+					       struct err *e);
 MUST_CHECK enum err_code nft_table_exists(const char *table, bool *exists, struct err *e);
 /* Adds the table as nft prints it, without counters' values; nothing when there is none. */
 MUST_CHECK enum err_code nft_table_list(const char *table, struct buf *out, struct err *e);

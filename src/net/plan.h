@@ -18,6 +18,7 @@ struct plan_table {
 	/* While nftables is at this generation, our table is as it was loaded. */
 	uint32_t generation;
 	bool has_generation;
+	uint32_t own_generation; /* of our last transaction; 0: not known */
 };
 void plan_table_done(struct plan_table *t);
 /* Nothing is known of what was loaded. */

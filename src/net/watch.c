@@ -86,7 +86,7 @@ static void on_table(void *ctx, const struct nl_nft_change *c)
 	struct net_watch *w = ctx;
 	struct net_culprit who = { 0 };
 
-	if (!c || !w->net->applied) {
+	if (!c || !w->net->applied || c->generation == w->net->table.own_generation) {
 		tell(w);
 		return;
 	}
