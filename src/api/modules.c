@@ -13,6 +13,7 @@
 const struct module api_modules[] = {
 	{ "core", "clients, their configurations, the state of the gateway" },
 	{ "dns", "the DNS servers that clients are given" },
+	{ "net", "the host's network: what differs from what it should be" },
 	{ 0 },
 };
 
@@ -22,6 +23,8 @@ const struct module api_modules[] = {
 		"client_name", PARAM_TEXT, true, 0, 0, NULL,     \
 			"letters, digits, '_' and '-', up to 50" \
 	}
+
+#define NEW_SUBNET_HELP "private IPv4 network from /8 to /28, such as 10.9.0.0/24"
 
 const struct action api_actions[] = {
 	{ "core",
@@ -92,6 +95,43 @@ const struct action api_actions[] = {
 	  true,
 	  { { "setting_name", PARAM_TEXT, true, 0, 0, NULL, "name as get_tweak_settings shows it" },
 	    { "value", PARAM_ANY, true, 0, 0, NULL, "true or false" } } },
+	{ "core",
+	  "service_logs",
+	  "show the last lines of the gateway's log",
+	  false,
+	  { { "lines", PARAM_INT, false, 1, 1000, "50", "how many" } } },
+	{ "core",
+	  "restart_service",
+	  "start the gateway anew; connections of clients survive it",
+	  true,
+	  { { 0 } } },
+	{ "core",
+	  "get_firewall_status",
+	  "show packet filter, address translation and ports",
+	  false,
+	  { { 0 } } },
+	{ "core",
+	  "get_subnet_info",
+	  "show the clients' network and who is in it",
+	  false,
+	  { { 0 } } },
+	{ "core",
+	  "validate_subnet_change",
+	  "check a new network for the clients, and show each one's new address",
+	  false,
+	  { { "new_subnet", PARAM_TEXT, true, 1, 64, NULL, NEW_SUBNET_HELP } } },
+	{ "core",
+	  "change_subnet",
+	  "move all clients to a new network; each needs its configuration again",
+	  true,
+	  { { "new_subnet", PARAM_TEXT, true, 1, 64, NULL, NEW_SUBNET_HELP },
+	    { "confirm", PARAM_BOOL, false, 0, 0, "false", "must be true" } } },
+	{ "core",
+	  "show_file",
+	  "show what the reference keeps in a file, keys included",
+	  false,
+	  { { "name", PARAM_TEXT, true, 1, 64, NULL, "clients.db, phantom.json or wg_main.conf" } },
+	  .local = true },
 	{ "dns",
 	  "change_dns_servers",
 	  "change the DNS servers in all configurations that are exported from now on",
@@ -113,6 +153,17 @@ const struct action api_actions[] = {
 	  false,
 	  { { 0 } } },
 	{ "dns", "get_dns_servers", "show the configured DNS servers", false, { { 0 } } },
+	{ "net",
+	  "diff",
+	  "show what on the host's network is not as it should be",
+	  false,
+	  { { 0 } } },
+	{ "net", "repair", "put right at once what is not as it should be", true, { { 0 } } },
+	{ "net",
+	  "status",
+	  "show what was put right, and whether somebody undoes it",
+	  false,
+	  { { 0 } } },
 	{ 0 },
 };
 

@@ -11,8 +11,11 @@
 #include "api/control.h"
 #include "base/list.h"
 #include "dataplane/dataplane.h"
+#include "gateway/network.h"
 #include "gateway/settings.h"
 #include "gateway/texts.h"
+
+struct core_later;
 
 /* What core asks of the running gateway; tests put something simpler in its place. */
 struct core_host {
@@ -31,6 +34,19 @@ struct core_host {
 	int64_t (*wall_ns)(void *ctx);
 	/* Why packets of a peer went no further; false when there is no such peer. */
 	bool (*drops)(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS]);
+	/* Calls fn for each address of the host's interfaces until it returns false. */
+	enum err_code (*interfaces)(void *ctx,
+				    bool (*fn)(void *arg, const char *ifname,
+					       const struct ip_prefix *address),
+				    void *arg, struct err *e);
+	/* Starts the program anew, soon.  `asker` (copied; NULL: nobody) is answered by the new one,
+	 * by core_restarted_line.  False when that is under way already.  NULL: it cannot be. */
+	bool (*restart)(void *ctx, const struct core_later *asker);
+	/* The host's network against what it should be, and put right when `repair`; as net_check and
+	 * net_repair.  NULL, as the next: it is not in our care. */
+	enum err_code (*net_compare)(void *ctx, bool repair, net_difference_fn *fn, void *arg,
+				     struct err *e);
+	void (*net_status)(void *ctx, struct network_status *out);
 };
 
 /* Where the answer to a request goes that takes time; embedded in its owner. */
@@ -49,6 +65,8 @@ struct core_later {
 	struct core_reply *reply;
 };
 
+struct log_ring;
+
 struct core {
 	struct store *store; /* borrowed */
 	struct settings settings;
@@ -60,7 +78,11 @@ struct core {
 	struct loop *loop; /* borrowed; of what is answered later */
 	struct list dns_calls; /* of module dns, under way */
 	struct core_later now; /* of the request being carried out; reply NULL: nobody waits */
+	struct log_ring *logs; /* borrowed; NULL: none are kept */
+	struct str network_given; /* the option --network of this run, borrowed; p NULL: none */
 };
+
+#define CORE_SERVER_KEY "server/private_key" /* of the store's secrets */
 
 /* Makes the live peers those of the store: unknown ones go, all others are set again.  Sessions
  * go on, and peers that are nowhere yet begin where they were last seen; while c->calling, those of
@@ -91,6 +113,11 @@ MUST_CHECK bool core_envelope_line(json_t *envelope, struct buf *out);
 /* Answers what is under way, with SERVICE_ERROR; before the loop and the store are closed. */
 void core_cancel(struct core *c);
 
+/* The answers of restart_service as lines: by the program that was started, and by one that did not
+ * come up. */
+MUST_CHECK bool core_restarted_line(struct core *c, struct buf *out);
+MUST_CHECK bool core_restart_failed_line(int64_t wall_ns, const struct err *why, struct buf *out);
+
 /* A failure that belongs to no request, as a line: VALIDATION_ERROR with `why`. */
 MUST_CHECK bool core_refuse_line(int64_t wall_ns, const char *why, struct buf *out);
 
@@ -108,6 +135,18 @@ enum api_code core_server_status(struct core *c, json_t *params, json_t **data, 
 enum api_code core_get_tweak_settings(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_update_tweak_setting(struct core *c, json_t *params, json_t **data,
 					struct err *e);
+enum api_code core_net_diff(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_net_repair(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_net_status(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_service_logs(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_restart_service(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_get_firewall_status(struct core *c, json_t *params, json_t **data,
+				       struct err *e);
+enum api_code core_get_subnet_info(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_validate_subnet_change(struct core *c, json_t *params, json_t **data,
+					  struct err *e);
+enum api_code core_change_subnet(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_show_file(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_change_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_test_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_dns_status(struct core *c, json_t *params, json_t **data, struct err *e);
@@ -134,6 +173,8 @@ void core_handshake_text(char out[GATEWAY_TEXT_MAX], struct core *c,
 			 const struct wg_peer_info *info);
 /* Makes the change of a restored peer a call, if it is one of those. */
 void core_call(struct core *c, const struct client *client, struct wg_peer_change *p);
+/* The way out: {interface, ip, network}, null where there is no default route. */
+json_t *core_uplink_json(struct core *c);
 /* {primary, secondary}, null where none is set. */
 json_t *core_dns_servers_json(const struct settings *s);
 /* core_cancel for module dns. */

@@ -8,13 +8,16 @@
 
 #include "base/log.h"
 #include "device/uapi_server.h"
+#include "gateway/interfaces.h"
 #include "gateway/lines.h"
+#include "gateway/log_ring.h"
+#include "gateway/network.h"
 #include "gateway/ready.h"
+#include "gateway/restart_reply.h"
 #include "gateway/rights.h"
 #include "net/net.h"
 
 #define JOURNAL_FILE "net.journal"
-#define SERVER_KEY "server/private_key"
 /* A gateway that crashes begins where its clients were at most so long ago. */
 #define ENDPOINTS_SAVE_NS (60 * NS_PER_S)
 /* The interface is up within milliseconds; a client takes a round trip to answer. */
@@ -27,6 +30,7 @@ struct gateway {
 	struct store *store;
 	struct net *net;
 	struct net_want want;
+	struct network *network; /* keeps it so */
 	bool alone; /* no other gateway uses the state directory: its journal is ours */
 	struct dataplane *dp;
 	struct loop_fd gone;
@@ -36,8 +40,10 @@ struct gateway {
 	bool serving; /* the peers are those of the store */
 	struct loop_timer save; /* of endpoints */
 	struct loop_timer call; /* ends the calling of clients */
-	bool stop_asked, restart_asked; /* by a signal */
-	struct err failure; /* why gateway_run ended by itself */
+	bool stop_asked, restart_asked; /* by a signal, or over the control socket */
+	struct core_later restart_asker; /* reply NULL: nobody */
+	struct log_ring *logs;
+	bool interface_gone;
 };
 
 /* ---- what core asks for ---- */
@@ -94,11 +100,34 @@ static void host_walk(void *ctx, bool (*fn)(void *arg, const struct public_key *
 	dataplane_walk(g->dp, walk_peer, &w);
 }
 
+static void tunnel_fill(struct gateway *g);
+
+/* The settings may have changed since. */
 static enum err_code host_apply(void *ctx, struct err *e)
 {
 	struct gateway *g = ctx;
 
+	tunnel_fill(g);
 	return net_apply(g->net, &g->want, e);
+}
+
+static enum err_code host_interfaces(void *ctx, interface_fn *fn, void *arg, struct err *e)
+{
+	(void)ctx;
+	return interfaces_walk(fn, arg, e);
+}
+
+static bool host_restart(void *ctx, const struct core_later *asker)
+{
+	struct gateway *g = ctx;
+
+	if (g->restart_asked || g->stop_asked)
+		return false;
+	g->restart_asked = true;
+	if (asker)
+		g->restart_asker = *asker;
+	loop_stop(g->loop);
+	return true;
 }
 
 static bool host_firewall_active(void *ctx)
@@ -118,6 +147,21 @@ static enum err_code host_default_source(void *ctx, struct ip_addr *out, struct 
 	if (rc == ERR_NOT_FOUND)
 		rc = net_default_route(g->net, IP_V6, out, ifname, e);
 	return rc;
+}
+
+static enum err_code host_net_compare(void *ctx, bool repair, net_difference_fn *fn, void *arg,
+				      struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return repair ? network_repair(g->network, fn, arg, e) : net_check(g->net, fn, arg, e);
+}
+
+static void host_net_status(void *ctx, struct network_status *out)
+{
+	const struct gateway *g = ctx;
+
+	network_status(g->network, out);
 }
 
 static int64_t host_wall_ns(void *ctx)
@@ -153,11 +197,11 @@ static enum err_code loop_start(struct gateway *g, struct err *e)
 /* The server's key is made once and kept sealed. */
 static enum err_code server_key(struct gateway *g, struct secret_key *out, struct err *e)
 {
-	enum err_code rc = store_secret(g->store, SERVER_KEY, out->b, sizeof out->b, e);
+	enum err_code rc = store_secret(g->store, CORE_SERVER_KEY, out->b, sizeof out->b, e);
 
 	if (rc == ERR_NOT_FOUND) {
 		secret_key_generate(out);
-		rc = store_set_secret(g->store, SERVER_KEY, out->b, sizeof out->b, e);
+		rc = store_set_secret(g->store, CORE_SERVER_KEY, out->b, sizeof out->b, e);
 	}
 	if (rc == ERR_OK)
 		public_key_of(&g->core.server_key, out);
@@ -176,23 +220,28 @@ static void want_add(struct net_tunnel *w, const struct ip_prefix *network)
 	w->masquerade[w->masquerade_count++] = *network;
 }
 
-static void want_fill(struct gateway *g)
+/* The tunnel, as the settings have it; with IPv6 if the host has it. */
+static void tunnel_fill(struct gateway *g)
 {
 	const struct settings *s = &g->core.settings;
 	struct net_tunnel *t = &g->want.tunnels[0];
 
-	g->want = (struct net_want){ .tunnel_count = 1, .forward_v4 = true };
 	*t = (struct net_tunnel){ .mtu = s->mtu, .up = true };
 	BUG_ON(!str_copy(t->ifname, sizeof t->ifname, str_of(s->ifname)));
 	want_add(t, &s->network);
-	if (s->network6.addr.family == IP_NONE)
-		return;
-	if (!host_has_ipv6()) {
+	if (g->want.forward_v6)
+		want_add(t, &s->network6);
+}
+
+static void want_fill(struct gateway *g)
+{
+	bool wants_ipv6 = g->core.settings.network6.addr.family != IP_NONE;
+
+	g->want = (struct net_want){ .tunnel_count = 1, .forward_v4 = true };
+	g->want.forward_v6 = wants_ipv6 && host_has_ipv6();
+	if (wants_ipv6 && !g->want.forward_v6)
 		LOG_WARNING("net.no_ipv6", F_STR("why", "this kernel has IPv6 turned off"));
-		return;
-	}
-	g->want.forward_v6 = true;
-	want_add(t, &s->network6);
+	tunnel_fill(g);
 }
 
 /* A network that the host is already in would cut the host off from it.  With clients in it, it
@@ -247,7 +296,9 @@ static void interface_gone(struct loop_fd *w, uint32_t events)
 	struct gateway *g = CONTAINER_OF(w, struct gateway, gone);
 
 	(void)events;
-	(void)err_set(&g->failure, ERR_CLOSED, "interface %s has gone", g->core.settings.ifname);
+	LOG_WARNING("gateway.interface_gone", F_STR("interface", g->core.settings.ifname),
+		    F_STR("why", "somebody has deleted it: it is made anew"));
+	g->interface_gone = true;
 	loop_fd_remove(w);
 	loop_stop(g->loop);
 }
@@ -324,6 +375,8 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.started_ns = clock_real_ns(),
 		.calling = true,
 		.loop = g->loop,
+		.logs = g->logs,
+		.network_given = g->options->given.v[SETTING_NETWORK],
 		.host = {
 			.ctx = g,
 			.change_peer = host_change_peer,
@@ -335,6 +388,10 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 			.default_source = host_default_source,
 			.wall_ns = host_wall_ns,
 			.drops = host_drops,
+			.interfaces = host_interfaces,
+			.restart = host_restart,
+			.net_compare = host_net_compare,
+			.net_status = host_net_status,
 		},
 	};
 	if (rc == ERR_OK)
@@ -404,6 +461,21 @@ static void say_ready(const struct gateway *g)
 		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
 }
 
+/* Whoever asked for the restart hears that it is over; when not, that does no harm here. */
+static void restart_answer(struct gateway *g, int fd)
+{
+	struct buf line = { 0 };
+	struct err e = { 0 };
+
+	if (fd < 0)
+		return;
+	if (!core_restarted_line(&g->core, &line))
+		line.full = true;
+	if (control_server_adopt(g->control, fd, &line, &e))
+		LOG_WARNING("restart.answer_failed", F_ERR(&e));
+	buf_done(&line);
+}
+
 static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct err *e)
 {
 	enum err_code rc = rights_check(e);
@@ -425,6 +497,8 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 	g->serving = true;
 	rc = host_apply(g, e);
 	if (rc == ERR_OK)
+		rc = network_open(&g->network, g->net, g->loop, e);
+	if (rc == ERR_OK)
 		rc = sockets_start(g, e);
 	/* Last: options that do not work must not be there at the next start. */
 	if (rc == ERR_OK)
@@ -442,6 +516,9 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	if (!g)
 		return err_set(e, ERR_NOMEM, "out of memory");
 	g->options = o;
+	g->logs = log_ring_new(); /* without it there is just nothing to show */
+	if (g->logs)
+		log_also(log_ring_add, g->logs);
 	g->alone = o->restarted;
 	g->gone.fd = -1;
 	g->save.fire = save_due;
@@ -458,22 +535,24 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	loop_timer_set(g->loop, &g->call, loop_now(g->loop) + CALL_NS);
 	loop_timer_set(g->loop, &g->save, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 	say_ready(g);
+	restart_answer(g, o->reply_fd);
 	*out = g;
 	return ERR_OK;
 }
 
 enum err_code gateway_run(struct gateway *g, struct err *e)
 {
-	enum err_code rc = loop_run(g->loop, e);
-
-	if (rc == ERR_OK && g->failure.code)
-		rc = err_set(e, g->failure.code, "%s", g->failure.msg);
-	return rc;
+	return loop_run(g->loop, e);
 }
 
 bool gateway_restart_wanted(const struct gateway *g)
 {
-	return g->restart_asked && !g->stop_asked && !g->failure.code;
+	return (g->restart_asked || g->interface_gone) && !g->stop_asked;
+}
+
+bool gateway_interface_gone(const struct gateway *g)
+{
+	return g->interface_gone && !g->stop_asked;
 }
 
 /* ---- stopping ---- */
@@ -486,10 +565,9 @@ static void serving_end(struct gateway *g)
 	g->control = NULL;
 	uapi_server_close(g->uapi);
 	g->uapi = NULL;
-	if (g->dp)
-		dataplane_stop(g->dp); /* so that no packet passes that is not counted */
+	network_close(g->network);
+	g->network = NULL;
 	endpoints_save(g);
-	usage_save(g);
 	g->serving = false;
 }
 
@@ -514,7 +592,29 @@ static void gateway_free(struct gateway *g)
 	parts_close(g);
 	net_close(g->net);
 	loop_free(g->loop);
+	log_also(NULL, NULL);
+	log_ring_free(g->logs);
 	free(g);
+}
+
+/* The connection of who asked for the restart, or -1. */
+static int asker_take(struct gateway *g)
+{
+	struct core_reply *reply = g->restart_asker.reply;
+
+	g->restart_asker.reply = NULL;
+	return reply ? reply->hand_over(reply) : -1;
+}
+
+/* It will not come to the restart. */
+static void asker_refuse(struct gateway *g)
+{
+	struct err why;
+
+	(void)err_set(&why, ERR_CLOSED, "the gateway is stopping");
+	if (g->restart_asker.reply)
+		core_later_answer(&g->restart_asker, API_SERVICE_ERROR, NULL, &why);
+	g->restart_asker.reply = NULL;
 }
 
 enum err_code gateway_stop(struct gateway *g, struct err *e)
@@ -524,6 +624,7 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 	if (!g)
 		return ERR_OK;
 	(void)!ready_notify("STOPPING=1", NULL); /* nobody is listening: nothing to do about it */
+	asker_refuse(g);
 	serving_end(g);
 	/* Before its masquerade: no packet of a client may leave with the address it has in the
 	 * tunnel.  The store last: until then nobody else takes the journal. */
@@ -539,10 +640,14 @@ enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct
 	struct err undo = { 0 };
 	enum err_code rc;
 
+	int fd = asker_take(g);
+
 	(void)!ready_notify_reloading(NULL);
 	serving_end(g);
 	parts_close(g);
+	restart_reply_pass_on(fd);
 	rc = restart_exec(r, g->options->state_dir, e);
+	restart_reply_fail(fd, e);
 	if (net_undo(g->net, &undo))
 		LOG_ERR("net.undo_failed", F_ERR(&undo));
 	gateway_free(g);

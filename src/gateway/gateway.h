@@ -14,10 +14,12 @@ struct gateway;
 /* Everything up, ready to serve; on failure everything is down again. */
 MUST_CHECK enum err_code gateway_start(struct gateway **out, const struct options *o,
 				       struct err *e);
-/* Serves until a signal (ERR_OK) or until the interface is gone. */
+/* Serves until a signal, or until somebody has deleted the interface. */
 MUST_CHECK enum err_code gateway_run(struct gateway *g, struct err *e);
-/* Was it SIGUSR2 that ended gateway_run? */
+/* Was it SIGUSR2, or the deletion of the interface, that ended gateway_run? */
 bool gateway_restart_wanted(const struct gateway *g);
+/* Was it the latter? */
+bool gateway_interface_gone(const struct gateway *g);
 /* Takes all down but what was changed on the host, and starts `r`.  Returns only when that fails,
  * and then all is down and the host as it was before. */
 enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct err *e);

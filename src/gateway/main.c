@@ -1,10 +1,12 @@
 /* main.c - program qanat-gateway. */
 
 #include "api/modules.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "gateway/clean_up.h"
 #include "gateway/gateway.h"
+#include "gateway/restart_reply.h"
 
 #define EXIT_USAGE 2
 
@@ -47,7 +49,22 @@ static void restart_failed(const struct restart *r)
 		LOG_ERR("net.undo_failed", F_ERR(&e));
 }
 
-static int serve(const struct options *o, const struct restart *r)
+/* Whether to start again; says why not. */
+static bool go_on(const struct gateway *g, struct restart *r)
+{
+	struct err e = { 0 };
+
+	if (!gateway_restart_wanted(g))
+		return false;
+	if (gateway_interface_gone(g) &&
+	    restart_lost(r, (uint64_t)(clock_mono_ns() / NS_PER_S), &e)) {
+		LOG_ERR("gateway.failed", F_ERR(&e));
+		return false;
+	}
+	return true;
+}
+
+static int serve(const struct options *o, struct restart *r)
 {
 	struct gateway *g = NULL;
 	struct err e = { 0 }, undo = { 0 };
@@ -55,16 +72,19 @@ static int serve(const struct options *o, const struct restart *r)
 
 	if (rc) {
 		LOG_ERR("gateway.start_failed", F_ERR(&e));
+		restart_reply_fail(o->reply_fd, &e);
 		return EXIT_FAILURE;
 	}
 	rc = gateway_run(g, &e);
 	if (rc)
 		LOG_ERR("gateway.failed", F_ERR(&e));
-	if (gateway_restart_wanted(g)) {
+	if (go_on(g, r)) {
 		(void)gateway_restart(g, r, &e);
 		LOG_ERR("gateway.restart_failed", F_ERR(&e));
 		return EXIT_FAILURE;
 	}
+	if (gateway_interface_gone(g))
+		rc = ERR_CLOSED;
 	if (gateway_stop(g, &undo)) {
 		LOG_ERR("net.undo_failed", F_ERR(&undo));
 		rc = undo.code;
@@ -86,7 +106,7 @@ static int clean_up(const struct options *o)
 	return EXIT_SUCCESS;
 }
 
-static int run(const struct restart *r, int argc, char **argv)
+static int run(struct restart *r, int reply_fd, int argc, char **argv)
 {
 	struct options o;
 	struct err e = { 0 };
@@ -94,6 +114,7 @@ static int run(const struct restart *r, int argc, char **argv)
 
 	if (options_parse(&o, argc, argv, &e)) {
 		(void)fprintf(stderr, "qanat-gateway: %s\n", e.msg);
+		restart_reply_fail(reply_fd, &e);
 		restart_failed(r);
 		return *r->state_dir ? EXIT_FAILURE : EXIT_USAGE;
 	}
@@ -108,6 +129,7 @@ static int run(const struct restart *r, int argc, char **argv)
 	if (o.clean_up)
 		return clean_up(&o);
 	o.restarted = *r->state_dir != 0;
+	o.reply_fd = reply_fd;
 	return serve(&o, r);
 }
 
@@ -124,7 +146,7 @@ int main(int argc, char **argv)
 		LOG_ERR("gateway.start_failed", F_ERR(&e));
 		return EXIT_FAILURE;
 	}
-	status = run(&r, argc, argv);
+	status = run(&r, restart_reply_take(), argc, argv);
 	restart_done(&r);
 	return status;
 }
