@@ -30,6 +30,7 @@ struct action {
 	const char *help;
 	bool writes; /* changes something */
 	struct action_param params[ACTION_PARAMS_MAX + 1];
+	bool local; /* over the control socket only: it shows keys, or reads files, as root may */
 };
 
 struct module {

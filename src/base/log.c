@@ -10,6 +10,8 @@
 /* The process's own settings; set at start, read by every thread. */
 static _Atomic int level_now = LOG_INFO;
 static atomic_bool json_now;
+static void (*also)(void *ctx, struct str line);
+static void *also_ctx;
 
 static const char *const level_names[] = {
 	[LOG_SILENT] = "silent", [LOG_ERROR] = "error", [LOG_WARN] = "warn",
@@ -133,6 +135,27 @@ void log_format(struct buf *line, bool json, int64_t real_ns, enum log_level lev
 	buf_z(line, json ? "}\n" : "\n");
 }
 
+void log_also(void (*fn)(void *ctx, struct str line), void *ctx)
+{
+	also = fn;
+	also_ctx = ctx;
+}
+
+static void also_put(int64_t real_ns, enum log_level level, const char *event,
+		     const struct log_field *fields, size_t n)
+{
+	AUTO(buf_done) struct buf line = { 0 };
+	char time[CLOCK_ISO_MAX];
+
+	if (!also)
+		return;
+	clock_iso_utc(time, real_ns);
+	buf_printf(&line, "%s ", time);
+	log_format(&line, false, real_ns, level, event, fields, n);
+	if (buf_ok(&line))
+		also(also_ctx, buf_view(&line));
+}
+
 /* One write, so that lines of several threads do not mix. */
 static void put(struct str s)
 {
@@ -164,6 +187,7 @@ void log_event(struct log_site *site, enum log_level level, const char *event,
 		log_format(&line, json, clock_real_ns(), level, "log.held_back", f, ARRAY_LEN(f));
 	}
 	log_format(&line, json, clock_real_ns(), level, event, fields, n);
+	also_put(clock_real_ns(), level, event, fields, n);
 	put(buf_ok(&line) ? buf_view(&line) : STR("error log.out_of_memory\n"));
 	errno = keep;
 }

@@ -47,6 +47,9 @@ enum log_level log_get_level(void);
 /* "silent", "error", "warn"/"warning", "info", "debug"/"verbose". */
 MUST_CHECK bool log_level_parse(struct str s, enum log_level *out);
 void log_json(bool on);
+/* Every line that is written also goes to fn, with its time in front (RFC 3339, UTC), from whatever
+ * thread; fn does not log.  NULL ends it.  While no other thread runs that logs. */
+void log_also(void (*fn)(void *ctx, struct str line), void *ctx);
 void log_event(struct log_site *site, enum log_level level, const char *event,
 	       const struct log_field *fields, size_t n);
 

@@ -567,7 +567,10 @@ static void serving_end(struct gateway *g)
 	g->uapi = NULL;
 	network_close(g->network);
 	g->network = NULL;
+	if (g->dp)
+		dataplane_stop(g->dp); /* so that no packet passes that is not counted */
 	endpoints_save(g);
+	usage_save(g);
 	g->serving = false;
 }
 

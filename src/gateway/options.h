@@ -20,6 +20,7 @@ struct options {
 	bool clean_up; /* instead of serving */
 	bool help, version;
 	bool restarted; /* no option: goes on where another run in this process stopped */
+	int reply_fd; /* no option: who waits for that, or -1 */
 
 	struct settings_given given; /* the stored ones, as texts */
 	char port_text[12], mtu_text[12];

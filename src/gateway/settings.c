@@ -382,8 +382,8 @@ static enum err_code stored_load(struct settings *s, struct store *store, enum s
 }
 
 /* Writes what is not there already. */
-static enum err_code text_store(const struct settings *s, struct store *store, enum setting i,
-				struct err *e)
+enum err_code settings_put(const struct settings *s, struct store *store, enum setting i,
+			   struct err *e)
 {
 	AUTO(buf_done) struct buf text = { .limit = STORE_VALUE_MAX };
 	AUTO(buf_done) struct buf stored = { .limit = STORE_VALUE_MAX };
@@ -420,6 +420,34 @@ static enum err_code given_apply(struct settings *s, enum setting i, struct str 
 	return ERR_OK;
 }
 
+/* Settings of the store that are no setting of ours: the option that was overruled. */
+static void overruled_name(char out[64], enum setting i)
+{
+	(void)snprintf(out, 64, "overruled.%s", rows[i].name);
+}
+
+enum err_code settings_overrule(struct store *store, enum setting i, struct str given,
+				struct err *e)
+{
+	char name[64];
+
+	overruled_name(name, i);
+	return given.p ? store_set_setting(store, name, given, e) : ERR_OK;
+}
+
+static enum err_code is_overruled(struct store *store, enum setting i, struct str given, bool *out,
+				  struct err *e)
+{
+	AUTO(buf_done) struct buf text = { .limit = STORE_VALUE_MAX };
+	char name[64];
+	enum err_code rc;
+
+	overruled_name(name, i);
+	rc = store_setting(store, name, &text, e);
+	*out = rc == ERR_OK && str_eq(buf_view(&text), given);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
 /* Addresses are given out for good: a network with clients stays. */
 static enum err_code network_free(struct store *store, enum setting i, const struct settings *old,
 				  struct err *e)
@@ -441,10 +469,12 @@ static enum err_code one_load(struct settings *s, struct store *store, enum sett
 			      struct str given, struct err *e)
 {
 	struct settings old;
-	bool is_new, changed;
+	bool is_new, changed, overruled = false;
 	enum err_code rc = stored_load(s, store, i, &is_new, e);
 
-	if (rc)
+	if (rc == ERR_OK && given.p)
+		rc = is_overruled(store, i, given, &overruled, e);
+	if (rc || overruled)
 		return rc;
 	old = *s;
 	rc = given_apply(s, i, given, &changed, e);
@@ -478,7 +508,7 @@ enum err_code settings_store(const struct settings *s, struct store *store, stru
 	enum err_code rc = store_begin(store, e);
 
 	for (int i = 0; rc == ERR_OK && i < SETTINGS; i++)
-		rc = text_store(s, store, (enum setting)i, e);
+		rc = settings_put(s, store, (enum setting)i, e);
 	if (rc == ERR_OK)
 		rc = store_commit(store, e);
 	if (rc)
@@ -493,7 +523,7 @@ enum err_code settings_change(struct settings *s, struct store *store, enum sett
 	enum err_code rc = settings_parse(&changed, which, text, e);
 
 	if (rc == ERR_OK)
-		rc = text_store(&changed, store, which, e);
+		rc = settings_put(&changed, store, which, e);
 	if (rc == ERR_OK)
 		*s = changed;
 	return rc;

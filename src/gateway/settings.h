@@ -49,6 +49,13 @@ MUST_CHECK enum err_code settings_load(struct settings *out, struct store *s,
 /* Stores all of them in one transaction. */
 MUST_CHECK enum err_code settings_store(const struct settings *s, struct store *store,
 					struct err *e);
+/* Stores one of them, in a transaction of the caller's. */
+MUST_CHECK enum err_code settings_put(const struct settings *s, struct store *store,
+				      enum setting which, struct err *e);
+/* The option that this run was started with (p NULL: none) has been overruled by a change: when the
+ * next start is given the same text, what is stored counts. */
+MUST_CHECK enum err_code settings_overrule(struct store *store, enum setting which,
+					   struct str given, struct err *e);
 /* Changes one setting in the store, then in `s`. */
 MUST_CHECK enum err_code settings_change(struct settings *s, struct store *store,
 					 enum setting which, struct str text, struct err *e);

@@ -60,6 +60,15 @@ MUST_CHECK enum err_code store_client_set_endpoint(struct store *s, int64_t id,
 /* Forgets it for all of them. */
 MUST_CHECK enum err_code store_forget_endpoints(struct store *s, struct err *e);
 
+/* New addresses for clients, in a transaction of the caller's; they may swap theirs.  ERR_EXISTS when
+ * two clients would have the same one. */
+struct store_address {
+	int64_t id;
+	struct ip_addr ip, ip6; /* ip6 family IP_NONE: none */
+};
+MUST_CHECK enum err_code store_clients_readdress(struct store *s, const struct store_address *a,
+						 size_t n, struct err *e);
+
 /* Keeps what the client may use, and what it has used of its quota; ERR_NOT_FOUND. */
 MUST_CHECK enum err_code store_client_set_limits(struct store *s, int64_t id,
 						 const struct client_limits *l, struct err *e);

@@ -1,0 +1,14 @@
+/* interfaces.h - the addresses of this host's interfaces.
+ */
+#ifndef QANAT_GATEWAY_INTERFACES_H
+#define QANAT_GATEWAY_INTERFACES_H
+
+#include "base/addr.h"
+#include "base/err.h"
+
+typedef bool interface_fn(void *arg, const char *ifname, const struct ip_prefix *address);
+
+/* Calls fn for each address with its prefix length, until it returns false. */
+MUST_CHECK enum err_code interfaces_walk(interface_fn *fn, void *arg, struct err *e);
+
+#endif
