@@ -91,6 +91,15 @@ spawn() {
 	spawned=$!
 	pids+=("$spawned")
 }
+# join PID: waits for what was spawned; its status.
+join() {
+	local p rest=() rc
+	wait "$1"
+	rc=$?
+	for p in "${pids[@]}"; do [ "$p" = "$1" ] || rest+=("$p"); done
+	pids=("${rest[@]}")
+	return $rc
+}
 on() { local n=$1; shift; nsenter --net="/run/netns/qb$id$n" "$@"; }
 wait_until() { # wait_until COMMAND...: at most 10 s
 	local try
@@ -135,6 +144,15 @@ cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); print ($12 + $13
 # through BYTES of the tunnel's interface, of the host of process PID: through PID rx|tx
 through() { awk -v d="$2" '/^ *qb/ { sub(/^.*:/, ""); print d == "rx" ? $1 : $9 }' "/proc/$1/net/dev"; }
 now_ms() { date +%s%3N; }
+# Percent of all processors that others kept busy or stole for a quarter of a second; nothing of ours runs meanwhile.
+others_busy() {
+	local a b
+	a=$(head -n 1 /proc/stat)
+	sleep 0.25
+	b=$(head -n 1 /proc/stat)
+	awk -v a="$a" -v b="$b" 'BEGIN { n = split(a, x); split(b, y); for (i = 2; i <= 9 && i <= n; i++) { d = y[i] - x[i]
+		all += d; if (i == 5 || i == 6) idle += d } printf "%d\n", all ? 100 * (all - idle) / all : 0 }'
+}
 
 # ---- figures ----
 # Each figure has a key, a unit and a name; its values lie in $work/v/KEY.PROGRAM, a line a round.
