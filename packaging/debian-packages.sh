@@ -24,6 +24,8 @@ QANAT_RUNTIME_PACKAGES="nftables"
 QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
 	wireguard-tools wireguard-go iperf3 iproute2 iputils-ping socat curl jq bind9-dnsutils tcpdump
 	python3 python3-minimal zsh valgrind ethtool mandoc procps xxd zbar-tools binutils util-linux"
+# For a virtual machine whose kernel has WireGuard (tests/interop).
+QANAT_GUEST_PACKAGES="qemu-system-x86 busybox-static cpio kmod xz-utils"
 
 # packages_missing PACKAGE...: prints those that are not installed.
 packages_missing() {
