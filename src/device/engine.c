@@ -3,6 +3,9 @@
 
 #include "device/backend.h"
 
+/* Peers and allowed IPs in one holding of the engine's lock. */
+#define RUN_WEIGHT 512
+
 struct engine {
 	struct device device; /* first */
 	struct dataplane *dp;
@@ -79,11 +82,10 @@ static void key_read(void *ctx, const struct wg_device *d)
 static enum err_code engine_settings(struct device *d, struct device_settings *out, struct err *e)
 {
 	struct dataplane *dp = engine_of(d)->dp;
-	struct dataplane_status s;
 
 	(void)e;
-	dataplane_status(dp, &s);
-	*out = (struct device_settings){ .listen_port = s.listen_port, .fwmark = s.fwmark };
+	*out = (struct device_settings){ 0 };
+	dataplane_binding(dp, &out->listen_port, &out->fwmark);
 	dataplane_with_device(dp, key_read, &out->private_key);
 	return ERR_OK;
 }
@@ -102,15 +104,31 @@ static enum err_code engine_set(struct device *d, const struct device_change *c,
 	return rc;
 }
 
+/* A run holds the device's lock: a millisecond or so, but a change may have many allowed IPs. */
+static size_t run_length(const struct wg_peer_change *c, size_t n)
+{
+	size_t weight = 0, i = 0;
+
+	while (i < n && weight < RUN_WEIGHT)
+		weight += 1 + c[i++].allowed_ip_count;
+	return i;
+}
+
 static enum err_code engine_change_peers(struct device *d, const struct wg_peer_change *c, size_t n,
 					 size_t *done, struct err *e)
 {
+	struct dataplane *dp = engine_of(d)->dp;
 	enum err_code rc = ERR_OK;
 
-	for (*done = 0; *done < n; ++*done) {
-		rc = dataplane_change_peer(engine_of(d)->dp, &c[*done], e);
-		if (rc)
-			break;
+	for (*done = 0; rc == ERR_OK && *done < n;) {
+		size_t end = *done + run_length(c + *done, n - *done);
+
+		dataplane_run_begin(dp);
+		while (rc == ERR_OK && *done < end) {
+			rc = dataplane_run_change_peer(dp, &c[*done], e);
+			*done += rc == ERR_OK;
+		}
+		dataplane_run_end(dp);
 	}
 	return rc;
 }
