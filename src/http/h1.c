@@ -22,7 +22,7 @@ struct h1 {
 	bool advancing; /* h1_advance is on the stack */
 
 	struct http_exchange *x; /* from the head's end to the answer's */
-	struct http_head head; /* its views are dead after the head */
+	struct http_head head; /* its views are dead once the head is taken */
 	struct http_chunks chunks;
 	struct text_at name; /* of the header whose value is awaited */
 	struct text_at value;
@@ -143,7 +143,6 @@ static void head_done(struct h1 *h)
 	struct http_exchange *x = h->x;
 	bool has_body = h->head.chunked || h->head.length > 0;
 
-	x->host = exchange_text(x, h->head.host);
 	x->has_length = h->head.has_length;
 	x->length = h->head.length;
 	x->wants_upgrade = h->head.upgrade.n > 0 && !has_body;
@@ -194,9 +193,13 @@ static void parse_head(struct h1 *h, size_t len)
 	else if (used != len || !same_understanding(h) ||
 		 (got == HTTP_PARSER_DONE) == (h->head.chunked || h->head.length > 0))
 		refuse_head(h, 400, "the head can be understood in two ways");
-	else
-		head_done(h);
+	if (h->state != H1_HEAD) {
+		take(h, len);
+		return;
+	}
+	h->x->host = exchange_text(h->x, h->head.host);
 	take(h, len);
+	head_done(h);
 }
 
 /* Looks for the head's end; true when something was done. */
@@ -371,8 +374,12 @@ static bool write_answer(struct h1 *h)
 		said = exchange_pull(x, &piece, READ_CHUNK);
 		write_piece(h, piece);
 	}
-	if (said == HTTP_FAIL) /* the missing last chunk tells the client */
+	if (said == HTTP_FAIL) { /* what there is goes out; the missing end tells the client */
+		bool whole = stream_flush(h->c->stream);
+
+		(void)whole;
 		h->c->broken = true;
+	}
 	if (said == HTTP_END && x->is_streamed && x->r.version != 10)
 		buf_z(stream_out(h->c->stream), "0\r\n\r\n");
 	return said == HTTP_END;
