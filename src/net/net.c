@@ -234,21 +234,70 @@ static enum err_code make_all(struct attempt *a, struct err *e)
 }
 
 /* Reads the host again: a change may be acknowledged and yet not last, or undo another. */
-static enum err_code verify(struct attempt *a, const struct net_want *want, struct err *e)
+static enum err_code find_missing(struct attempt *a, const struct net_want *want,
+				  struct changes *missing, struct err *e)
+{
+	enum err_code rc = plan_links(&a->links, a->n->nl, want, false, e);
+
+	return rc ? rc : plan_make(a->n->nl, want, &a->links, &a->after, &a->n->table, missing, e);
+}
+
+static enum err_code did_not_last(const struct change *x, struct err *e)
 {
 	AUTO(buf_done) struct buf text = { 0 };
-	struct changes missing = { 0 };
-	enum err_code rc;
 
-	rc = plan_links(&a->links, a->n->nl, want, false, e);
-	if (!rc)
-		rc = plan_make(a->n->nl, want, &a->links, &a->after, &a->n->table, &missing, e);
-	if (!rc && missing.n) {
-		change_describe(&text, &missing.p[0]);
-		rc = err_set(e, ERR_IO, "a change of the network did not last: %.*s",
-			     STR_ARG(buf_view(&text)));
+	change_describe(&text, x);
+	return err_set(e, ERR_IO, "a change of the network did not last: %.*s",
+		       STR_ARG(buf_view(&text)));
+}
+
+/* The kernel drops all IPv4 routes by an interface with its last address: they join the plan, once. */
+static enum err_code make_again(struct attempt *a, const struct changes *missing, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t i;
+
+	for (i = 0; i < missing->n && !rc; i++) {
+		const struct change *x = &missing->p[i];
+
+		if (x->kind != CHANGE_ROUTE || !x->ifindex)
+			return did_not_last(x, e);
+		rc = changes_add(&a->plan, x, e);
+		if (!rc)
+			rc = net_account(&a->after, x, e);
 	}
-	changes_done(&missing);
+	if (!rc)
+		rc = net_announce(a->n, &a->plan, e);
+	return rc ? rc : make_all(a, e);
+}
+
+static enum err_code verify(struct attempt *a, const struct net_want *want, struct err *e)
+{
+	AUTO(changes_done) struct changes missing = { 0 }, still = { 0 };
+	enum err_code rc = find_missing(a, want, &missing, e);
+
+	if (rc || !missing.n)
+		return rc;
+	rc = make_again(a, &missing, e);
+	if (!rc)
+		rc = find_missing(a, want, &still, e);
+	return rc || !still.n ? rc : did_not_last(&still.p[0], e);
+}
+
+/* Routes of before that the kernel has dropped with the last address of their interface. */
+static enum err_code restore_routes(struct net *n, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	uint32_t value;
+	size_t i;
+
+	for (i = 0; i < n->made.n && !rc; i++) {
+		const struct change *x = &n->made.p[i];
+
+		if (x->kind == CHANGE_ROUTE && x->ifindex && x->now &&
+		    change_read(n->nl, x, &value, NULL) == ERR_OK && !value)
+			rc = change_make(n->nl, x, STR(""), e);
+	}
 	return rc;
 }
 
@@ -268,6 +317,8 @@ static void roll_back(struct attempt *a, struct err *e)
 		if (changes_add(&n->made, x, &why))
 			break;
 	}
+	if (restore_routes(n, &why) && !first.code)
+		first = why;
 	if (a->announced && journal_write(n->journal, &n->made, &why) && !first.code)
 		first = why;
 	if (!first.code || !e)

@@ -234,7 +234,7 @@ static const struct {
 	void (*fill)(struct buf *out, const struct net_want *w);
 } chains[] = {
 	{ "prerouting", "type filter hook prerouting priority raw", add_spoofed },
-	{ "redirect", "type nat hook prerouting priority dstnat", add_redirects },
+	{ "redirection", "type nat hook prerouting priority dstnat", add_redirects },
 	{ "input", "type filter hook input priority filter", add_ports },
 	{ "forward", "type filter hook forward priority mangle", add_forward },
 	{ "postrouting", "type nat hook postrouting priority srcnat", add_masquerade },

@@ -7,7 +7,7 @@
  *    table inet qanat_IFNAME
  *	counter spoofed	  packets from a tunnel whose source is not of its networks
  *	prerouting	  drops those
- *	redirect	  ports of everywhere to ports of this host
+ *	redirection	  ports of everywhere to ports of this host
  *	input		  closes ports
  *	forward		  fits TCP's segment size to the smaller MTU of the way (both directions);
  *			  who may reach whom among tunnels and their clients

@@ -52,6 +52,7 @@ static struct net_want make_wish(const char *ifname, const char *wish)
 {
 	struct net_want w = host_want(ifname);
 
+	host_want_policy(&w);
 	if (strcmp(wish, "other"))
 		return w;
 	w.tunnels[0].addresses[0] = host_prefix("10.9.0.1/24");
@@ -164,7 +165,7 @@ static void changed_since(void **state UNUSED)
 }
 
 #ifdef QANAT_FAULT_POINTS
-static const char *const points[] = { "net.journal", "net.address", "net.route",
+static const char *const points[] = { "net.journal", "net.address", "net.route", "net.rule",
 				      "net.link",    "net.sysctl",  "net.nft" };
 
 static void each_fault(void **state UNUSED)

@@ -171,6 +171,19 @@ static bool draw_route(void *ctx, const struct nl_route *r)
 	return true;
 }
 
+static bool draw_rule(void *ctx, const struct nl_rule *r)
+{
+	char from[PREFIX_TEXT_MAX] = "all", to[PREFIX_TEXT_MAX] = "all";
+
+	if (r->from.addr.family)
+		ip_prefix_format(from, &r->from);
+	if (r->to.addr.family)
+		ip_prefix_format(to, &r->to);
+	buf_printf(ctx, "rule IPv%u %u from %s to %s iif %s table %u\n", r->family, r->priority,
+		   from, to, r->ifname, r->table);
+	return true;
+}
+
 static void draw_settings(struct buf *out, unsigned version, const char *leaf)
 {
 	char path[64], name[SYSCTL_NAME_MAX + 64];
@@ -199,7 +212,8 @@ void host_picture(struct buf *out)
 	buf_clear(out);
 	if (nl_links(host, draw_link, out, &e) || nl_addresses(host, 0, draw_address, out, &e) ||
 	    nl_routes(host, IP_V4, 0, draw_route, out, &e) ||
-	    nl_routes(host, IP_V6, 0, draw_route, out, &e))
+	    nl_routes(host, IP_V6, 0, draw_route, out, &e) ||
+	    nl_rules(host, IP_V4, draw_rule, out, &e) || nl_rules(host, IP_V6, draw_rule, out, &e))
 		fail_msg("%s", e.msg);
 	buf_printf(out, "ip_forward %u\n", host_sysctl_value("net/ipv4/ip_forward"));
 	draw_settings(out, 4, "forwarding");
@@ -249,4 +263,23 @@ struct net_want host_want(const char *ifname)
 
 	assert_true(str_copy(w.tunnels[0].ifname, NET_NAME_MAX, str_of(ifname)));
 	return w;
+}
+
+void host_want_policy(struct net_want *w)
+{
+	const struct ip_prefix clients = host_prefix("10.8.0.0/24"), all = host_prefix("0.0.0.0/0");
+	struct net_route by_tunnel = { .to = all, .table = 100 };
+
+	memcpy(by_tunnel.ifname, w->tunnels[0].ifname, sizeof by_tunnel.ifname);
+	w->routes[w->route_count++] = by_tunnel;
+	w->routes[w->route_count++] =
+		(struct net_route){ .to = all, .table = 100, .metric = UINT32_MAX };
+	w->routes[w->route_count++] = (struct net_route){ .to = host_prefix("::/0"), .table = 100 };
+	w->rules[w->rule_count++] = (struct net_rule){
+		.family = IP_V4, .priority = 99, .from = clients, .to = clients, .table = 254
+	};
+	w->rules[w->rule_count++] = (struct net_rule){
+		.family = IP_V4, .priority = 100, .from = clients, .table = 100
+	};
+	w->ports[w->port_count++] = (struct net_port){ .protocol = IPPROTO_UDP, .port = 51820 };
 }

@@ -32,6 +32,8 @@ void host_same(const struct buf *before, const struct buf *after, const char *wh
 
 /* What a gateway wants. */
 struct net_want host_want(const char *ifname);
+/* And what multihop adds to it: clients leave by table 100, or nowhere; a port closed to others. */
+void host_want_policy(struct net_want *w);
 
 /* A directory for a journal, and the journal's path in it. */
 struct host_dir {
