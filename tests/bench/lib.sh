@@ -1,5 +1,5 @@
 # lib.sh - what tests/bench/run measures with: the build, the program to compare with, two hosts with a tunnel between
-# them, processor time, and figures.  Sourced by bash; the caller sets `top`, `build` and `work`.
+# them, processor time, and figures.  Sourced by bash; the caller sets `top`, `build`, `work` and `values`.
 #
 #     host A                                host B
 #     wg0 10.78.0.1/24  ==================  wg0 10.78.0.2/24      the program under test, one process an end
@@ -155,7 +155,7 @@ others_busy() {
 }
 
 # ---- figures ----
-# Each figure has a key, a unit and a name; its values lie in $work/v/KEY.PROGRAM, a line a round.
+# Each figure has a key, a unit and a name; its values lie in $values/KEY.PROGRAM, a line a round.
 
 figures=()
 figure() { # figure KEY UNIT NAME: once for each key, in the order of the table
@@ -164,8 +164,7 @@ figure() { # figure KEY UNIT NAME: once for each key, in the order of the table
 	figures+=("$1|$2|$3")
 }
 value() { # value KEY PROGRAM NUMBER
-	mkdir -p "$work/v"
-	echo "$3" >>"$work/v/$1.$2"
+	echo "$3" >>"$values/$1.$2"
 }
 calc() { awk "BEGIN { printf \"%.${2:-2f}\", $1 }"; } # calc EXPRESSION [FORMAT]
 # Median, lowest and highest of a file of numbers.
@@ -184,8 +183,8 @@ table() {
 		[ -n "$f" ] || continue
 		IFS='|' read -r key unit name <<<"$f"
 		om='' gm=''
-		[ -s "$work/v/$key.ours" ] && read -r om ol oh < <(spread "$work/v/$key.ours")
-		[ -s "$work/v/$key.other" ] && read -r gm gl gh < <(spread "$work/v/$key.other")
+		[ -s "$values/$key.ours" ] && read -r om ol oh < <(spread "$values/$key.ours")
+		[ -s "$values/$key.other" ] && read -r gm gl gh < <(spread "$values/$key.other")
 		printf '%-38s %-9s %30s %30s %7s\n' "$name" "$unit" "$(cell "$om" "$ol" "$oh")" "$(cell "$gm" "$gl" "$gh")" \
 			"$([ -n "$om" ] && [ -n "$gm" ] && awk -v a="$om" -v b="$gm" 'BEGIN { if (b) printf "%.2f", a / b; else print "-" }')"
 	done
