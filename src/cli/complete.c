@@ -2,6 +2,7 @@
 
 #include "api/modules.h"
 #include "cli/options.h"
+#include "cli/peer.h"
 
 /* Quotes for both shells: 'text', where ' itself is left and entered again. */
 static void quote(struct buf *out, const char *text)
@@ -105,12 +106,13 @@ static void module_names(struct buf *out)
 static const char bash_head[] =
 	"# bash completion for qanat; made by `qanat completion bash`\n"
 	"_qanat() {\n"
-	"\tlocal line cur prev word words clients front prog module action socket skip i\n"
+	"\tlocal line cur prev word words clients front prog module action name socket skip i\n"
 	"\tlocal -a typed named\n"
 	"\tline=${COMP_LINE:0:COMP_POINT}\n"
 	"\tread -ra typed <<<\"$line\"\n"
 	"\tcase $line in *[[:space:]]) typed+=('') ;; esac\n"
-	"\tprog=${typed[0]} cur=${typed[-1]} prev= module= action= words= clients= front= skip=\n"
+	"\tprog=${typed[0]} cur=${typed[-1]} prev= module= action= name=\n"
+	"\twords= clients= front= skip=\n"
 	"\tsocket=()\n"
 	"\tCOMPREPLY=()\n"
 	"\tif ((${#typed[@]} > 1)); then prev=${typed[-2]}; fi\n"
@@ -129,6 +131,7 @@ static const char bash_words[] = "\t\t-*) ;;\n"
 				 "\t\t*)\n"
 				 "\t\t\tif [[ ! $module ]]; then module=$word\n"
 				 "\t\t\telif [[ ! $action ]]; then action=$word\n"
+				 "\t\t\telif [[ ! $name ]]; then name=$word\n"
 				 "\t\t\tfi\n"
 				 "\t\t\t;;\n"
 				 "\t\tesac\n"
@@ -154,6 +157,33 @@ static const char bash_names[] =
 	"}\n"
 	"complete -F _qanat qanat phantom-api\n";
 
+/* The keys of a short form. */
+static void peer_keys(struct buf *out, const struct peer_form *f)
+{
+	const struct action *a = api_action_find(STR("core"), str_of(f->action));
+
+	for (const struct action_param *p = a->params; p->name; p++)
+		if (!p->required)
+			buf_printf(out, "%s= ", p->name);
+}
+
+/* peer FORM NAME KEY=… */
+static void bash_peer(struct buf *out)
+{
+	buf_z(out, "\telif [[ $module == peer ]]; then\n"
+		   "\t\tif [[ $action && ! $name ]]; then clients=1; fi\n"
+		   "\t\tcase $action in\n\t\t'') words=\"");
+	for (const struct peer_form *f = peer_forms; f->name; f++)
+		buf_printf(out, "%s ", f->name);
+	buf_z(out, "\" ;;\n");
+	for (const struct peer_form *f = peer_forms; f->name; f++) {
+		buf_printf(out, "\t\t%s) words=\"", f->name);
+		peer_keys(out, f);
+		buf_z(out, "\" ;;\n");
+	}
+	buf_z(out, "\t\tesac\n");
+}
+
 static void bash_options(struct buf *out)
 {
 	buf_z(out, "\tif [[ $cur == -* ]]; then\n\t\tif [[ $module == serve ]]; then\n"
@@ -163,10 +193,11 @@ static void bash_options(struct buf *out)
 	option_names(out, cli_program.opts);
 	buf_z(out, "'\n\t\tfi\n"
 		   "\telif [[ $module == completion ]]; then\n\t\twords='bash zsh'\n"
-		   "\telif [[ $module == serve ]]; then\n\t\twords=\n"
-		   "\telif [[ ! $module ]]; then\n\t\twords='");
+		   "\telif [[ $module == serve ]]; then\n\t\twords=\n");
+	bash_peer(out);
+	buf_z(out, "\telif [[ ! $module ]]; then\n\t\twords='");
 	module_names(out);
-	buf_z(out, "serve completion'\n"
+	buf_z(out, "serve completion peer'\n"
 		   "\telif [[ ! $action ]]; then\n\t\tcase $module in\n");
 	case_modules(out);
 	buf_z(out, "\t\tesac\n"
@@ -224,7 +255,7 @@ static const char zsh_head[] =
 	"#compdef qanat phantom-api\n"
 	"# zsh completion for qanat; made by `qanat completion zsh`\n"
 	"_qanat() {\n"
-	"\tlocal cur prev word clients module action skip key i\n"
+	"\tlocal cur prev word clients module action name skip key i\n"
 	"\tlocal -a entries socket named\n"
 	"\tcur=${words[CURRENT]} prev=${words[CURRENT-1]}\n"
 	"\tfor ((i = 2; i < CURRENT; i++)); do\n"
@@ -242,12 +273,28 @@ static const char zsh_words[] = "\t\t(-*) ;;\n"
 				"\t\t(*)\n"
 				"\t\t\tif [[ -z $module ]]; then module=$word\n"
 				"\t\t\telif [[ -z $action ]]; then action=$word\n"
+				"\t\t\telif [[ -z $name ]]; then name=$word\n"
 				"\t\t\tfi\n"
 				"\t\t\t;;\n"
 				"\t\tesac\n"
 				"\tdone\n"
 				"\tcase $prev in\n"
 				"\t(--socket|-s|--out|-o|--state) _files; return ;;\n";
+
+static void zsh_peer(struct buf *out)
+{
+	buf_z(out, "\tif [[ $module == peer && -z $name ]]; then\n"
+		   "\t\tnamed=(${(f)\"$(${words[1]} completion clients \"$cur\" $socket "
+		   "2>/dev/null)\"})\n"
+		   "\t\tcompadd -a named\n\t\treturn\n\tfi\n"
+		   "\tif [[ $module == peer ]]; then\n\t\tcase $action in\n");
+	for (const struct peer_form *f = peer_forms; f->name; f++) {
+		buf_printf(out, "\t\t(%s) compadd -S '' -- ", f->name);
+		peer_keys(out, f);
+		buf_z(out, ";;\n");
+	}
+	buf_z(out, "\t\tesac\n\t\treturn\n\tfi\n");
+}
 
 static void zsh_modules(struct buf *out)
 {
@@ -256,6 +303,7 @@ static void zsh_modules(struct buf *out)
 		zsh_entry(out, m->name, m->help);
 	zsh_entry(out, "serve", "run a gateway in the foreground");
 	zsh_entry(out, "completion", "print a completion script");
+	zsh_entry(out, "peer", "why a client's packets are dropped, and its limits");
 	buf_z(out, ")\n\t\t_describe command entries\n\t\treturn\n\tfi\n"
 		   "\tif [[ -z $action ]]; then\n\t\tcase $module in\n"
 		   "\t\t(completion) entries=(bash zsh) ;;\n");
@@ -266,7 +314,12 @@ static void zsh_modules(struct buf *out)
 				zsh_entry(out, a->name, a->help);
 		buf_z(out, ") ;;\n");
 	}
-	buf_z(out, "\t\tesac\n\t\t_describe action entries\n\t\treturn\n\tfi\n");
+	buf_z(out, "\t\t(peer) entries=(");
+	for (const struct peer_form *f = peer_forms; f->name; f++)
+		zsh_entry(out, f->name, f->help);
+	buf_z(out, ") ;;\n"
+		   "\t\tesac\n\t\t_describe action entries\n\t\treturn\n\tfi\n");
+	zsh_peer(out);
 }
 
 static void zsh_values(struct buf *out)

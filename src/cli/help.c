@@ -4,6 +4,7 @@
 
 #include "base/opt.h"
 #include "cli/options.h"
+#include "cli/peer.h"
 
 static const char exit_text[] =
 	"EXIT STATUS\n"
@@ -64,7 +65,29 @@ void help_program(struct buf *out, const char *program)
 		buf_printf(out, "  %-10s  %s\n", m->name, m->help);
 	buf_z(out, "\nOther commands:\n"
 		   "  serve       run a gateway in the foreground (`qanat serve --help`)\n"
+		   "  peer        why a client's packets are dropped, and its limits (`qanat peer "
+		   "--help`)\n"
 		   "  completion  print a completion script: `qanat completion bash` or `zsh`\n");
+}
+
+static void peer_forms_list(struct buf *out, const char *indent)
+{
+	for (const struct peer_form *f = peer_forms; f->name; f++)
+		buf_printf(out,
+			   "%sqanat peer %s %s\n%s    %s; as `qanat core %s client_name=NAME`\n",
+			   indent, f->name, f->usage, indent, f->help, f->action);
+}
+
+void help_peer(struct buf *out)
+{
+	const struct action *a = api_action_find(STR("core"), STR("set_client_limits"));
+
+	buf_z(out, "peer: one client, in short forms\n\nUsage:\n");
+	peer_forms_list(out, "  ");
+	buf_z(out, "\nKeys of limit:\n");
+	for (const struct action_param *p = a->params; p->name; p++)
+		if (!p->required)
+			buf_printf(out, "  %-9s  %s\n", p->name, p->help);
 }
 
 void help_completion(struct buf *out)
@@ -180,11 +203,15 @@ void help_man(struct buf *out)
 	struct opt_program page = cli_program;
 
 	man_actions(&extra);
+	buf_z(&extra, "SHORT FORMS\n");
+	peer_forms_list(&extra, "  ");
 	buf_z(&extra, exit_text);
 	buf_z(&extra, "EXAMPLES\n"
 		      "    qanat core add_client client_name=laptop\n"
 		      "    qanat core export_client client_name=laptop --qr\n"
 		      "    qanat core list_clients search=lap --json\n"
+		      "    qanat peer limit laptop rate_down=20M quota=50G\n"
+		      "    qanat peer why laptop\n"
 		      "SEE ALSO\n"
 		      "  qanat-serve(1), qanat-gateway(8), qanat-wg(8)\n");
 	page.extra = buf_view(&extra).p;

@@ -13,8 +13,9 @@ void help_program(struct buf *out, const char *program);
 void help_module(struct buf *out, const char *program, struct str module);
 /* `qanat MODULE ACTION --help`: parameters with type, range and default. */
 void help_action(struct buf *out, const char *program, const struct action *a);
-/* `qanat completion --help`, `qanat serve --help`. */
+/* `qanat completion --help`, `qanat peer --help`, `qanat serve --help`. */
 void help_completion(struct buf *out);
+void help_peer(struct buf *out);
 void help_serve(struct buf *out);
 /* The usage of the reference's program, for phantom-api without enough words. */
 void help_reference(struct buf *out, const char *program);

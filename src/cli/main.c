@@ -9,11 +9,12 @@
 #include "cli/complete.h"
 #include "cli/help.h"
 #include "cli/options.h"
+#include "cli/peer.h"
 #include "cli/serve.h"
 #include "cli/term.h"
 
 /* What stands beside the modules. */
-static const char *const commands[] = { "serve", "completion", "help" };
+static const char *const commands[] = { "serve", "completion", "peer", "help" };
 
 static int print_done(struct buf *out, int status)
 {
@@ -71,6 +72,8 @@ static int run_help(const char *program, int n, char **words)
 		help_serve(&out);
 	} else if (str_eq(module, STR("completion"))) {
 		help_completion(&out);
+	} else if (str_eq(module, STR("peer"))) {
+		help_peer(&out);
 	} else if (!api_module_known(module)) {
 		return usage_unknown("module", words[0], api_module_nearest(module), program);
 	} else if (!action.n || str_eq(action, STR("help"))) {
@@ -123,6 +126,8 @@ static int run_words(const struct cli_options *o, bool reference, int n, char **
 		return run_help(program, n, words);
 	if (n > 0 && strcmp(words[0], "completion") == 0)
 		return run_completion(o, n, words);
+	if (!reference && n > 0 && strcmp(words[0], "peer") == 0)
+		return peer_run(&a, n - 1, words + 1);
 	if (n >= 2)
 		return ask_run(&a, (size_t)n, words);
 	if (reference) {

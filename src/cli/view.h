@@ -22,6 +22,9 @@ void view_value(struct buf *out, const struct term *t, json_t *value, size_t ind
 /* The view of its own that an action has, or NULL. */
 view_draw *view_find(struct str module, struct str action);
 
+/* views_limits.c, for view_find */
+view_draw view_client_why, view_client_limits;
+
 /* Fields of an object; an absent one or one of another type is empty, false or 0. */
 struct str view_field(json_t *object, const char *name);
 bool view_flag(json_t *object, const char *name);

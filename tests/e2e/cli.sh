@@ -90,6 +90,11 @@ wrong "--qr where it does not belong" INVALID_PARAMETER 'export_client' core lis
 wrong "--out where it does not belong" INVALID_PARAMETER 'export_client' core list_clients --out x
 usage "help of what is not there" "did you mean 'add_client'" core add_clint --help
 usage "completion for an unknown shell" 'bash' completion fish
+usage "a short form of nobody" 'name the client: qanat peer why NAME' peer why
+usage "a short form of nobody, with a limit" 'name the client' peer limit rate_up=1M
+usage "a short form that is not there" "did you mean 'peer why'" peer wy
+wrong "a short form with an unknown key" INVALID_PARAMETER 'rate_up' peer limit x rateup=1M
+check_has "help of the short forms has their keys" "$(qanat peer --help)" 'quota .*20G'
 run qanat coer list_clients
 check_eq "unknown module: the envelope on a pipe too" MODULE_NOT_FOUND "$(jq -r .code <<<"$out")"
 check_eq "unknown module: with what there is" core "$(jq -r '.data.available_modules[0]' <<<"$out")"
@@ -275,7 +280,7 @@ else
 	skip "completion: zsh accepts the script" "no zsh"
 fi
 offers() { check_eq "completion of '$1'" "$2" "$(complete_at "$1" | paste -sd' ')"; }
-offers "qanat " "completion core serve"
+offers "qanat " "completion core peer serve"
 offers "qanat co" "completion core"
 offers "qanat core ad" "add_client"
 offers "qanat --json core ad" "add_client"
@@ -288,6 +293,9 @@ offers "qanat core export_client client_name=phone --q" "--qr"
 offers "qanat serve --sta" "--started-at --state"
 offers "qanat completion " "bash zsh"
 offers "qanat core nonsense " ""
+offers "qanat peer " "limit why"
+offers "qanat peer why la" "laptop"
+offers "qanat peer limit laptop rate_" "rate_down= rate_up="
 unfake
 check_eq "completion without a gateway: nothing, quietly" "" "$(qanat completion clients la 2>&1)"
 fake slow

@@ -127,6 +127,31 @@ static const struct {
 	  "bb    10.8.0.3  disabled   -                    -     -  2025-01-30T10:15:01\n"
 	  "1 to 2 of 12, page 1 of 6; next: page=2\n",
 	  "columns, and where the rest is" },
+	{ "core", "client_limits", "{\"client_name\":\"x\",\"rate_up\":null}", "x: no limits\n",
+	  "none" },
+	{ "core", "set_client_limits",
+	  "{\"client_name\":\"x\",\"rate_up\":\"10M\",\"rate_down\":null,\"quota_bytes\":2048,"
+	  "\"quota_used_bytes\":1024,\"quota_left_bytes\":1024,"
+	  "\"expires\":\"2026-12-31T00:00:00\",\"expired\":true}",
+	  "x\n  rate up     10Mbit/s\n"
+	  "  quota       1.0 KiB left of 2.0 KiB (1024 of 2048 bytes used)\n"
+	  "  expires     2026-12-31T00:00:00 UTC, which has passed\n",
+	  "only what is limited" },
+	{ "core", "client_why",
+	  "{\"client_name\":\"x\",\"connected\":false,\"latest_handshake\":\"never\","
+	  "\"endpoint\":null,\"received_bytes\":0,\"sent_bytes\":148,\"limits\":{\"rate_up\":"
+	  "\"1k\"},"
+	  "\"quota_out_since\":null,\"cause\":{\"name\":\"no_answer\",\"text\":\"It did not.\"},"
+	  "\"drops\":[{\"reason\":\"over_rate\",\"packets\":12,\"text\":\"Too much.\"},"
+	  "{\"reason\":\"replay\",\"packets\":3,\"text\":\"Twice.\"}]}",
+	  "x is not connected\n  It did not.\n  handshake   never\n  received    0 B\n"
+	  "  sent        148 B\n  rate up     1kbit/s\nPackets dropped:\n"
+	  "          12  over_rate\n              Too much.\n"
+	  "           3  replay\n              Twice.\n",
+	  "the cause first, then the reasons" },
+	{ "core", "client_why", "{\"client_name\":\"x\",\"connected\":true}",
+	  "x is connected\n  received    0 B\n  sent        0 B\nNo packet of it was dropped.\n",
+	  "nothing to say" },
 	{ "core", "latest_clients",
 	  "{\"latest_clients\":[{\"name\":\"a\",\"ip\":\"10.8.0.2\",\"enabled\":true}],\"count\":1,"
 	  "\"total_clients\":3}",
