@@ -18,7 +18,7 @@ struct device_ops {
 	enum err_code (*remove)(struct device *d, struct err *e); /* NULL: not ours */
 	int (*gone_fd)(struct device *d); /* NULL: none */
 	enum err_code (*alive)(struct device *d, struct err *e);
-	enum err_code (*status)(struct device *d, struct device_status *out, struct err *e);
+	enum err_code (*status)(struct device *d, struct dataplane_status *out, struct err *e);
 	enum err_code (*settings)(struct device *d, struct device_settings *out, struct err *e);
 	enum err_code (*set)(struct device *d, const struct device_change *c, struct err *e);
 	/* *done: so many, from the first on, were carried out for certain. */
@@ -45,7 +45,8 @@ struct device {
 void device_peer_text(char out[DEVICE_PEER_TEXT_MAX], const struct public_key *k);
 
 /* Refuses what no device takes, or takes for something else; names the peer. */
-MUST_CHECK enum err_code device_changes_check(const struct wg_peer_change *c, size_t n,
+MUST_CHECK enum err_code device_changes_check(const struct device *d,
+					      const struct wg_peer_change *c, size_t n,
 					      struct err *e);
 
 #endif

@@ -87,7 +87,7 @@ enum err_code device_alive(struct device *d, struct err *e)
 	return d->ops->alive(d, e);
 }
 
-enum err_code device_status(struct device *d, struct device_status *out, struct err *e)
+enum err_code device_status(struct device *d, struct dataplane_status *out, struct err *e)
 {
 	return d->ops->status(d, out, e);
 }
@@ -170,7 +170,24 @@ enum err_code device_peer(struct device *d, const struct public_key *k, struct w
 
 /* ---- changing peers ---- */
 
-static enum err_code change_check(const struct wg_peer_change *c, struct err *e)
+static enum err_code limits_check(const struct device *d, const struct wg_peer_change *c,
+				  struct err *e)
+{
+	const struct wg_limits_change *l = &c->limits;
+	bool none = !(l->set & WG_SET_BURST && l->burst) && !(l->set & WG_SET_QUOTA && l->quota) &&
+		    !(l->set & WG_SET_EXPIRES && l->expires_wall_ns) &&
+		    !(l->set & WG_SET_RATE_UP && l->rate_bps[WG_UP]) &&
+		    !(l->set & WG_SET_RATE_DOWN && l->rate_bps[WG_DOWN]);
+
+	if (none || (d->can & DEVICE_CAN_LIMITS))
+		return ERR_OK;
+	return err_set(e, ERR_UNSUPPORTED,
+		       "limits need the engine; interface %s is of backend \"%s\"", d->ifname,
+		       device_kind_name(d->ops->kind));
+}
+
+static enum err_code change_check(const struct device *d, const struct wg_peer_change *c,
+				  struct err *e)
 {
 	if (c->allowed_ip_count > DEVICE_ALLOWED_IPS_MAX)
 		return err_set(e, ERR_RANGE, "%zu allowed IPs, more than %u", c->allowed_ip_count,
@@ -183,13 +200,14 @@ static enum err_code change_check(const struct wg_peer_change *c, struct err *e)
 		if (!ip_bits(p->addr.family) || p->len > ip_bits(p->addr.family))
 			return err_set(e, ERR_INVALID, "allowed IP number %zu is no prefix", i + 1);
 	}
-	return ERR_OK;
+	return limits_check(d, c, e);
 }
 
-enum err_code device_changes_check(const struct wg_peer_change *c, size_t n, struct err *e)
+enum err_code device_changes_check(const struct device *d, const struct wg_peer_change *c, size_t n,
+				   struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
-		enum err_code rc = change_check(&c[i], e);
+		enum err_code rc = change_check(d, &c[i], e);
 
 		if (rc)
 			return of_peer(rc, &c[i], e);
@@ -250,7 +268,7 @@ enum err_code device_change_peers(struct device *d, const struct wg_peer_change 
 	bool native = true;
 	enum err_code rc;
 
-	rc = device_changes_check(c, n, e);
+	rc = device_changes_check(d, c, n, e);
 	if (rc)
 		return rc;
 	if (removal_wanted(c, n)) {

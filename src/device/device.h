@@ -95,21 +95,10 @@ int device_gone_fd(struct device *d);
 /* ERR_NOT_FOUND or ERR_CLOSED once the interface or its daemon has gone.  Cheap. */
 MUST_CHECK enum err_code device_alive(struct device *d, struct err *e);
 
-struct device_status {
-	char ifname[16]; /* "" when unknown */
-	uint32_t ifindex; /* 0: unknown, or in a namespace of its own */
-	uint16_t listen_port;
-	uint32_t fwmark;
-	uint16_t mtu; /* 0: unknown */
-	bool up;
-	bool has_private_key;
-	struct public_key public_key;
-	size_t peer_count;
-	uint64_t rx_bytes, tx_bytes; /* sums over the peers */
-	uint64_t verdicts[WG_VERDICTS]; /* zero without DEVICE_CAN_DROPS */
-	unsigned workers, offloads; /* of the engine, else 0 */
-};
-MUST_CHECK enum err_code device_status(struct device *d, struct device_status *out, struct err *e);
+/* What the kind does not know is zero: the index of an interface in another namespace, MTU, workers and
+ * offloads of others than the engine, `verdicts` without DEVICE_CAN_DROPS. */
+MUST_CHECK enum err_code device_status(struct device *d, struct dataplane_status *out,
+				       struct err *e);
 
 /* ---- the device's own settings ---- */
 
@@ -138,6 +127,8 @@ MUST_CHECK enum err_code device_set(struct device *d, const struct device_change
  * many peers) is found before anything is changed.  A change that fails later is named, those
  * before it stay, none after it is made: setting all of them again is always safe.
  *
+ * Limits are refused without DEVICE_CAN_LIMITS, unless they say "none".
+ *
  * To take away an allowed IP (`remove` in it) costs a reading of the peers where the device's
  * version knows no such request; nobody else's allowed IPs are interrupted by it. */
 MUST_CHECK enum err_code device_change_peers(struct device *d, const struct wg_peer_change *c,
@@ -148,8 +139,8 @@ struct device_sync_result {
 };
 /* Makes the peers those of `want` by the smallest change: a peer that is as it should be is not
  * touched, nor are allowed IPs, keys and endpoints that stay.  Each entry is a peer as a whole: its
- * allowed IPs are all it has, no PSK means none, no keepalive means off; only an endpoint that is
- * not given stays what it is.  The flags of a change (remove, update_only ...) must not be set.
+ * allowed IPs are all it has, no PSK means none, no keepalive means off; only an endpoint and
+ * limits that are not given stay what they are, and what was used of a quota counts for new peers alone.  The flags of a change (remove, update_only ...) must not be set.
  * An allowed IP that two entries name belongs to the later, as when they are set in turn.
  * `own` (may be NULL): settings of the device, changed first where they differ.
  * `out` (may be NULL) is written on success. */
@@ -170,7 +161,7 @@ MUST_CHECK enum err_code device_peer(struct device *d, const struct public_key *
 typedef bool device_peer_fn(void *ctx, const struct wg_peer_info *info,
 			    const struct ip_prefix *ips);
 /* Calls fn for each peer until it returns false; the device is not locked meanwhile, but fn must
- * not call it.  The engine's and a daemon's peers come as they are read: on an error fn has seen
+ * not call it, and be quick.  The engine's and a daemon's peers come as they are read: on an error fn has seen
  * only some.  The kernel's come after all were read, since a list that changes under the reader
  * is read again. */
 MUST_CHECK enum err_code device_walk(struct device *d, device_peer_fn *fn, void *ctx,

@@ -46,28 +46,10 @@ static enum err_code engine_alive(struct device *d, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code engine_status(struct device *d, struct device_status *out, struct err *e)
+static enum err_code engine_status(struct device *d, struct dataplane_status *out, struct err *e)
 {
-	struct dataplane_status s;
-
 	(void)e;
-	dataplane_status(engine_of(d)->dp, &s);
-	*out = (struct device_status){
-		.ifindex = s.ifindex,
-		.listen_port = s.listen_port,
-		.fwmark = s.fwmark,
-		.mtu = s.mtu,
-		.up = s.up,
-		.has_private_key = s.has_private_key,
-		.public_key = s.public_key,
-		.peer_count = s.peer_count,
-		.rx_bytes = s.rx_bytes,
-		.tx_bytes = s.tx_bytes,
-		.workers = s.workers,
-		.offloads = s.offloads,
-	};
-	memcpy(out->ifname, s.ifname, sizeof out->ifname);
-	memcpy(out->verdicts, s.verdicts, sizeof out->verdicts);
+	dataplane_status(engine_of(d)->dp, out);
 	return ERR_OK;
 }
 
@@ -235,7 +217,8 @@ enum err_code device_open_engine(struct device **out, const struct dataplane_con
 	dataplane_status(g->dp, &s);
 	g->device = (struct device){
 		.ops = &engine_ops,
-		.can = DEVICE_CAN_DROPS | DEVICE_CAN_SERVE_UAPI | DEVICE_CAN_DELETE,
+		.can = DEVICE_CAN_DROPS | DEVICE_CAN_LIMITS | DEVICE_CAN_SERVE_UAPI |
+		       DEVICE_CAN_DELETE,
 		.removal = REMOVAL_NATIVE,
 	};
 	memcpy(g->device.ifname, s.ifname, sizeof g->device.ifname);

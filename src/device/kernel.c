@@ -70,7 +70,7 @@ static enum err_code read_all(struct device *d, struct nl_wg_list *out, struct e
 	return named(d, nl_wg_read(k->wg, k->ifindex, out, e), e);
 }
 
-static enum err_code kernel_status(struct device *d, struct device_status *out, struct err *e)
+static enum err_code kernel_status(struct device *d, struct dataplane_status *out, struct err *e)
 {
 	struct nl_wg_list list;
 	struct nl_link l;
@@ -80,7 +80,7 @@ static enum err_code kernel_status(struct device *d, struct device_status *out, 
 		rc = read_all(d, &list, e);
 	if (rc)
 		return rc;
-	*out = (struct device_status){
+	*out = (struct dataplane_status){
 		.ifindex = l.index,
 		.listen_port = list.device.listen_port,
 		.fwmark = list.device.fwmark,

@@ -395,6 +395,24 @@ static enum err_code ips_remove(struct sync *s, struct err *e)
 	return native ? ips_remove_native(s, e) : ips_remove_by_stray(s, e);
 }
 
+/* Of the limits that are given, those that are others than the peer has. */
+static unsigned limits_differ(const struct wg_limits_change *w, const struct wg_limits_info *h)
+{
+	unsigned differ = 0;
+
+	if (w->rate_bps[WG_UP] != h->rate_bps[WG_UP])
+		differ |= WG_SET_RATE_UP;
+	if (w->rate_bps[WG_DOWN] != h->rate_bps[WG_DOWN])
+		differ |= WG_SET_RATE_DOWN;
+	if (w->burst != h->burst)
+		differ |= WG_SET_BURST;
+	if (w->quota != h->quota)
+		differ |= WG_SET_QUOTA;
+	if (w->expires_wall_ns != h->expires_wall_ns)
+		differ |= WG_SET_EXPIRES;
+	return w->set & differ;
+}
+
 /* What has to be said of a wanted peer, its allowed IPs apart; false: nothing. */
 static bool differs(const struct sync *s, size_t i, struct wg_peer_change *out)
 {
@@ -412,7 +430,10 @@ static bool differs(const struct sync *s, size_t i, struct wg_peer_change *out)
 	if (w->has_keepalive)
 		out->keepalive_s = w->keepalive_s;
 	out->has_keepalive = out->keepalive_s != (h ? h->keepalive_s : 0);
-	return !h || out->has_psk || out->has_endpoint || out->has_keepalive;
+	out->limits = w->limits;
+	if (h)
+		out->limits.set = limits_differ(&w->limits, &h->limits);
+	return !h || out->has_psk || out->has_endpoint || out->has_keepalive || out->limits.set;
 }
 
 static bool loses(const struct sync *s, size_t i)
@@ -504,7 +525,7 @@ enum err_code device_sync(struct device *d, const struct device_change *own,
 
 	if (n > WG_PEERS_MAX)
 		return err_set(e, ERR_RANGE, "%zu peers are more than %u", n, WG_PEERS_MAX);
-	rc = device_changes_check(want, n, e);
+	rc = device_changes_check(d, want, n, e);
 	if (rc == ERR_OK)
 		rc = own_sync(&s, own, e);
 	if (rc == ERR_OK)

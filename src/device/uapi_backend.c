@@ -209,7 +209,7 @@ static enum err_code uapi_settings(struct device *d, struct device_settings *out
 
 static bool add_up(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
 {
-	struct device_status *s = ctx;
+	struct dataplane_status *s = ctx;
 
 	(void)ips;
 	s->peer_count++;
@@ -219,7 +219,7 @@ static bool add_up(void *ctx, const struct wg_peer_info *p, const struct ip_pref
 }
 
 /* A daemon in another network namespace has an interface that we cannot see. */
-static void status_link(struct uapi *u, struct device_status *s)
+static void status_link(struct uapi *u, struct dataplane_status *s)
 {
 	struct nl_link l;
 
@@ -231,9 +231,9 @@ static void status_link(struct uapi *u, struct device_status *s)
 	s->up = l.up;
 }
 
-static enum err_code uapi_status(struct device *d, struct device_status *out, struct err *e)
+static enum err_code uapi_status(struct device *d, struct dataplane_status *out, struct err *e)
 {
-	struct device_status s = { 0 };
+	struct dataplane_status s = { 0 };
 	struct device_settings own;
 	enum err_code rc = ask(d, put_get, NULL, add_up, &s, &own, e);
 

@@ -141,7 +141,7 @@ static void assert_ips(unsigned key, const char *want)
 
 static size_t peer_count(void)
 {
-	struct device_status s;
+	struct dataplane_status s;
 	struct err e = { 0 };
 
 	ok(device_status(device, &s, &e), &e);
@@ -156,7 +156,7 @@ static void own_settings(void **state UNUSED)
 				   .has_listen_port = true,
 				   .has_fwmark = true };
 	struct device_settings now = { 0 };
-	struct device_status s;
+	struct dataplane_status s;
 	struct public_key want;
 	struct err e = { 0 };
 
@@ -377,6 +377,38 @@ static void refused_whole(void **state UNUSED)
 	assert_non_null(strstr(e.msg, "peer AAAAAkJC")); /* the second one */
 	assert_int_equal(device_change_peers(device, endpoint, 2, &e), ERR_INVALID);
 	assert_int_equal(peer_count(), 0); /* and the first was not made */
+}
+
+/* Those who cannot say so, by name; those who can keep them through a sync that does not mention them. */
+static void limits(void **state UNUSED)
+{
+	struct wg_peer_change c = { .public_key = key_of(1),
+				    .limits = { .set = WG_SET_QUOTA | WG_SET_RATE_UP,
+						.rate_bps[WG_UP] = 1000000,
+						.quota = 1 << 20 } };
+	struct wg_peer_info now;
+	struct err e = { 0 };
+
+	if (!(device_can(device) & DEVICE_CAN_LIMITS)) {
+		assert_int_equal(device_change_peers(device, &c, 1, &e), ERR_UNSUPPORTED);
+		assert_non_null(strstr(e.msg, "limits need the engine"));
+		assert_int_equal(peer_count(), 0);
+		c.limits = (struct wg_limits_change){ .set = WG_SET_QUOTA }; /* none */
+		change(&c, 1);
+		return;
+	}
+	change(&c, 1);
+	ok(device_sync(device, NULL, &(struct wg_peer_change){ .public_key = key_of(1) }, 1, NULL,
+		       &e),
+	   &e);
+	ok(device_peer(device, &c.public_key, &now, NULL, &e), &e);
+	assert_int_equal(now.limits.quota, 1 << 20);
+	assert_int_equal(now.limits.rate_bps[WG_UP], 1000000);
+	c.limits.quota = 0;
+	ok(device_sync(device, NULL, &c, 1, NULL, &e), &e);
+	ok(device_peer(device, &c.public_key, &now, NULL, &e), &e);
+	assert_int_equal(now.limits.quota, 0);
+	assert_int_equal(now.limits.rate_bps[WG_UP], 1000000);
 }
 
 static bool stop_at_once(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
@@ -716,6 +748,7 @@ int main(int argc, char **argv)
 		ROW(syncs_itself),
 		ROW(syncs_many),
 		ROW(lives),
+		ROW(limits),
 	};
 	int failed;
 
