@@ -297,8 +297,11 @@ static void says_what_there_is(void **state)
 {
 	json_t *answer = fake_host_ask(&h, "{\"module\":\"x\",\"action\":\"y\",\"params\":{}}");
 	const json_t *list = json_object_get(json_object_get(answer, "data"), "available_modules");
+	size_t of_core = 0;
 
 	(void)state;
+	for (const struct action *a = api_actions; a->module; a++)
+		of_core += strcmp(a->module, "core") == 0;
 	assert_string_equal(json_string_value(json_array_get(list, 0)), "core");
 	json_decref(answer);
 	answer = ask("y", "{}");

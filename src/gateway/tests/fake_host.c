@@ -1,6 +1,6 @@
 #include "gateway/tests/fake_host.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <unistd.h>
 
 static void limits_change(struct wg_limits_info *to, const struct wg_limits_change *c)
@@ -45,7 +45,7 @@ static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, stru
 	if (c->has_keepalive)
 		p->info.keepalive_s = c->keepalive_s;
 	limits_change(&p->info.limits, &c->limits);
-	if (c->update_only)
+	if (c->update_only && !c->replace_allowed_ips)
 		return ERR_OK;
 	BUG_ON(c->allowed_ip_count > 2 || !c->replace_allowed_ips);
 	p->allowed_count = c->allowed_ip_count;
@@ -104,6 +104,9 @@ static enum err_code apply(void *ctx, struct err *e)
 	struct fake_host *h = ctx;
 
 	h->applied++;
+	if (h->applied == h->apply_fails_at)
+		return err_set(e, ERR_IO, "the network refused this time");
+	h->network = h->core.settings.network;
 	return h->apply_fails ? err_set(e, ERR_IO, "the network refused") : ERR_OK;
 }
 
@@ -120,6 +123,25 @@ static enum err_code default_source(void *ctx, struct ip_addr *out, struct err *
 	if (!h->has_default_route)
 		return err_set(e, ERR_NOT_FOUND, "no default route");
 	*out = ip_v4((const uint8_t[]){ 203, 0, 113, 1 });
+	return ERR_OK;
+}
+
+static enum err_code interfaces(void *ctx,
+				bool (*fn)(void *arg, const char *ifname,
+					   const struct ip_prefix *p),
+				void *arg, struct err *e)
+{
+	const struct fake_host *h = ctx;
+	struct ip_prefix own = settings_server_address(&h->network), p;
+
+	(void)e;
+	BUG_ON(!ip_prefix_parse(STR("203.0.113.1/24"), &p));
+	if (!fn(arg, "eth0", &p))
+		return ERR_OK;
+	BUG_ON(!ip_prefix_parse(STR("172.17.0.1/16"), &p));
+	if (!fn(arg, "docker0", &p))
+		return ERR_OK;
+	(void)fn(arg, "wg_main", &own);
 	return ERR_OK;
 }
 
@@ -140,13 +162,16 @@ static bool core_open(struct fake_host *h, const struct settings_given *given)
 	h->core.host = (struct core_host){ h,	  change_peer,	   peer,	   status, walk,
 					   apply, firewall_active, default_source, wall_ns };
 	h->core.host.drops = drops;
+	h->core.host.interfaces = interfaces;
 	public_key_of(&h->core.server_key, &k);
 	if (store_open(&h->core.store, h->dir, &e) ||
 	    settings_load(&h->core.settings, h->core.store, given, &e) ||
-	    settings_store(&h->core.settings, h->core.store, &e)) {
+	    settings_store(&h->core.settings, h->core.store, &e) ||
+	    store_set_secret(h->core.store, CORE_SERVER_KEY, k.b, sizeof k.b, &e)) {
 		(void)fprintf(stderr, "%s\n", e.msg);
 		return false;
 	}
+	h->network = h->core.settings.network;
 	return true;
 }
 
@@ -169,20 +194,19 @@ bool fake_host_reopen(struct fake_host *h)
 	return core_open(h, &none);
 }
 
+static int removed(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	(void)remove(path);
+	return 0;
+}
+
 void fake_host_close(struct fake_host *h)
 {
-	DIR *d = opendir(h->dir);
-	struct dirent *f;
-	char path[512];
-
 	store_close(h->core.store);
-	while (d && (f = readdir(d)) != NULL) {
-		(void)snprintf(path, sizeof path, "%s/%s", h->dir, f->d_name);
-		(void)unlink(path);
-	}
-	if (d)
-		closedir(d);
-	(void)rmdir(h->dir);
+	(void)nftw(h->dir, removed, 8, FTW_DEPTH | FTW_PHYS);
 	wipe(h->peers, sizeof h->peers);
 }
 

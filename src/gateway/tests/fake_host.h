@@ -23,6 +23,8 @@ struct fake_host {
 	unsigned change_calls, change_fails_at; /* 0: never */
 	unsigned applied;
 	bool apply_fails;
+	unsigned apply_fails_at; /* which call; 0: none */
+	struct ip_prefix network; /* as last applied */
 	bool has_default_route;
 	bool is_down; /* the interface */
 	uint64_t bad_mac1;
