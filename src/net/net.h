@@ -165,11 +165,11 @@ struct net_culprit {
 
 struct loop;
 struct net_watch;
-/* Calls changed(ctx, who) in the loop's thread when somebody changed something that concerns what
- * was applied: our table (with `who`, else and for our own transactions NULL), the tunnels, their addresses, the routes and rules wanted, a default
- * route.  Our own changes are told as well.  Settings under /proc/sys are not: the kernel has no
- * report for them. */
-/* After net_apply; ERR_MISSING before. */
+/* Calls changed(ctx, who) in the loop's thread when somebody changed something that concerns what was
+ * applied: our table (with `who`; NULL for all else, and for our own transactions), the tunnels,
+ * their addresses, the routes and rules wanted, a default route.  Our own changes are told as well.
+ * Settings under /proc/sys are not: the kernel has no report for them.
+ * After net_apply; ERR_MISSING before. */
 MUST_CHECK enum err_code net_watch_open(struct net_watch **out, struct net *n, struct loop *l,
 					void (*changed)(void *ctx, const struct net_culprit *who),
 					void *ctx, struct err *e);
