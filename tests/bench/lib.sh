@@ -40,7 +40,8 @@ other_find() {
 		other=$(type -P wireguard-go) || { other_is="none: not installed, and not fetched from $suite"; return; }
 		other_is="wireguard-go $(dpkg-query -W -f '${Version}' wireguard-go 2>/dev/null), installed; none could be fetched from $suite"
 	else
-		other=$(type -P "$other") || fail "no program $other"
+		type -P "$other" >/dev/null || fail "no program $other"
+		other=$(type -P "$other")
 		other_is="$other: $("$other" --version 2>/dev/null | head -n 1)"
 	fi
 }

@@ -136,7 +136,8 @@ flood_once() {
 	wait $attacker || return 1
 	wait $newcomer
 	rate=$(cat "$work/rate") shaken=$(cat "$work/shaken")
-	reached=$(calc "100 * ($(arrived) - $arrived0) / ($rate * $seconds)" 0f)
+	# A probe of H's is two of the host's datagrams: sealed, and opened.
+	reached=$(calc "100 * ($(arrived) - $arrived0 - 2 * ($sent - $lost)) / ($rate * $seconds)" 0f)
 	loss=$(calc "100 * $lost / $sent") grown=$(($(rss_kib) - rss0))
 	p50=$(calc "$p50 / 1e6") p99=$(calc "$p99 / 1e6")
 }
