@@ -280,7 +280,7 @@ else
 	skip "completion: zsh accepts the script" "no zsh"
 fi
 offers() { check_eq "completion of '$1'" "$2" "$(complete_at "$1" | paste -sd' ')"; }
-offers "qanat " "completion core peer serve"
+offers "qanat " "completion core dns net peer serve"
 offers "qanat co" "completion core"
 offers "qanat core ad" "add_client"
 offers "qanat --json core ad" "add_client"
