@@ -101,7 +101,7 @@ enum http_parser_result http_parsing_run(struct http_parsing *p, struct str in, 
 
 const char *http_parsing_method(const struct http_parsing *p)
 {
-	return llhttp_method_name((llhttp_method_t)llhttp_get_method(&p->lib));
+	return llhttp_method_name((llhttp_method_t)p->lib.method);
 }
 
 void http_parsing_library(char out[32])
