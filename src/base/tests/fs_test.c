@@ -21,7 +21,7 @@ static int remove_all(void **state)
 {
 	static const char *const names[] = { "a",     "a.tmp",	  "big",    "big.tmp",
 					     "link",  "link.tmp", "target", "sub/x/y",
-					     "sub/x", "sub",	  "file" };
+					     "sub/x", "sub/open", "sub",    "file" };
 	char path[128];
 
 	(void)state;
