@@ -43,8 +43,10 @@ static void algorithms_fetch(void)
 	a->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	a->hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
 	a->chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+	a->aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	algorithms_ok = a->blake2s && a->blake2s_mac && a->hmac && a->hkdf &&
-			a->chacha20_poly1305 && pthread_key_create(&thread_end, thread_free) == 0;
+			a->chacha20_poly1305 && a->aes_256_gcm &&
+			pthread_key_create(&thread_end, thread_free) == 0;
 }
 
 bool ossl_init(void)

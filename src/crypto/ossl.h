@@ -18,6 +18,7 @@ struct ossl_algorithms { /* const after crypto_init */
 	EVP_MAC *hmac;
 	EVP_KDF *hkdf;
 	EVP_CIPHER *chacha20_poly1305;
+	EVP_CIPHER *aes_256_gcm;
 };
 
 struct ossl_thread { /* owner: its thread */
