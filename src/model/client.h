@@ -20,8 +20,9 @@ struct client {
 	char name[CLIENT_NAME_MAX + 1];
 	struct ip_addr ip; /* IPv4 inside the tunnel */
 	struct ip_addr ip6; /* family IP_NONE: none */
+	bool ipv6_only; /* the IPv4 address is kept for it, and not in use */
 	struct public_key public_key;
-	struct secret_key private_key; /* zero: not loaded */
+	struct secret_key private_key; /* zero: not loaded, or with the client's owner alone */
 	struct psk psk;
 	int64_t created_ns; /* wall clock */
 	struct endpoint endpoint; /* where it was last seen, outside the tunnel; zero: unknown */

@@ -42,7 +42,7 @@ static enum err_code secret_read(const struct store *s, struct db_stmt *st, int 
 #define CLIENT_COLUMNS                                                                     \
 	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint, " \
 	"seen_ns, "                                                                        \
-	"rate_up, rate_down, quota, quota_used, expires_ns"
+	"rate_up, rate_down, quota, quota_used, expires_ns, ipv6_only"
 
 /* What cannot be read, such as the name of an interface that is no more, is not known: the client
  * will tell. */
@@ -81,6 +81,7 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 					    .quota = (uint64_t)db_i64(st, 13),
 					    .quota_used = (uint64_t)db_i64(st, 14),
 					    .expires_ns = db_i64(st, 15) };
+	c->ipv6_only = db_i64(st, 16) != 0;
 	rc = db_row_ok(st, e);
 	if (rc)
 		return rc;
@@ -120,8 +121,8 @@ enum err_code store_client_add(struct store *s, struct client *c, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "INSERT INTO clients (name, ip, ip6, public_key, "
-					  "created_ns, enabled, private_key, psk) "
-					  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+					  "created_ns, enabled, private_key, psk, ipv6_only) "
+					  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
 	uint8_t private_key[SEALED_KEY_LEN], psk[SEALED_KEY_LEN];
 	char label[LABEL_MAX];
 	enum err_code rc;
@@ -142,6 +143,7 @@ enum err_code store_client_add(struct store *s, struct client *c, struct err *e)
 	db_bind_i64(&st, 6, c->enabled);
 	db_bind_blob(&st, 7, private_key, sizeof private_key);
 	db_bind_blob(&st, 8, psk, sizeof psk);
+	db_bind_i64(&st, 9, c->ipv6_only);
 	rc = db_run(&st, e);
 	if (rc == ERR_EXISTS)
 		return taken(s, c, e);
@@ -231,6 +233,16 @@ enum err_code store_client_set_used(struct store *s, int64_t id, uint64_t quota_
 	return update_one(s, &st, id, e);
 }
 
+enum err_code store_client_set_enabled(struct store *s, int64_t id, bool enabled, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET enabled = ?2 WHERE id = ?1");
+
+	db_bind_i64(&st, 1, id);
+	db_bind_i64(&st, 2, enabled);
+	return update_one(s, &st, id, e);
+}
+
 /* ---- reading ---- */
 
 enum err_code store_client_by_name(struct store *s, struct str name, struct client *out,
@@ -250,6 +262,35 @@ enum err_code store_client_by_name(struct store *s, struct str name, struct clie
 		return client_read(s, &st, true, out, e);
 	text_escaped(shown, sizeof shown, name); /* a stranger's, of any length */
 	return err_set(e, ERR_NOT_FOUND, "there is no client named \"%s\"", shown);
+}
+
+enum err_code store_client_by_key(struct store *s, const struct public_key *k, bool secrets,
+				  struct client *out, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st =
+		db_sql(s->db, "SELECT " CLIENT_COLUMNS " FROM clients WHERE public_key = ?1");
+	char key[KEY_TEXT_MAX];
+	bool row = false;
+	enum err_code rc;
+
+	db_bind_blob(&st, 1, k->b, KEY_LEN);
+	rc = db_step(&st, &row, e);
+	if (rc)
+		return rc;
+	if (row)
+		return client_read(s, &st, secrets, out, e);
+	public_key_text(key, k);
+	return err_set(e, ERR_NOT_FOUND, "there is no client with the public key %s", key);
+}
+
+enum err_code store_client_name_known(struct store *s, struct str name, bool *known, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "SELECT 1 FROM clients WHERE name = ?1");
+
+	db_bind_text(&st, 1, name);
+	return db_step(&st, known, e);
 }
 
 enum err_code store_client_key_known(struct store *s, const struct public_key *k, bool *known,

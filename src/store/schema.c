@@ -50,7 +50,22 @@ static const char step_3[] =
 	"ALTER TABLE clients ADD COLUMN expires_ns INTEGER NOT NULL DEFAULT 0"
 	"  CHECK (expires_ns >= 0);";
 
-static const char *const steps[] = { step_1, step_2, step_3 };
+/* Clients that a backend made over the peer API, and what it said of them (model/api_peer.h).  Traffic is
+ * a set of bits.  A client of IPv6 alone keeps its IPv4 address, so that both have one number. */
+static const char step_4[] =
+	"ALTER TABLE clients ADD COLUMN ipv6_only INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (ipv6_only = 0 OR (ipv6_only = 1 AND ip6 IS NOT NULL));"
+	"CREATE TABLE api_peers ("
+	"  client INTEGER PRIMARY KEY REFERENCES clients (id) ON DELETE CASCADE,"
+	"  request_id TEXT NOT NULL"
+	"    CHECK (length(CAST(request_id AS BLOB)) BETWEEN 1 AND 128),"
+	"  protocol TEXT CHECK (protocol IN ('ipv4', 'ipv6', 'dual'))," /* NULL: none was given */
+	"  traffic INTEGER NOT NULL CHECK (traffic BETWEEN 1 AND 3),"
+	"  port INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),"
+	"  dns TEXT NOT NULL CHECK (length(dns) BETWEEN 1 AND 16)"
+	") STRICT;";
+
+static const char *const steps[] = { step_1, step_2, step_3, step_4 };
 
 const struct db_schema store_schema = {
 	.application_id = 0x514e4154, /* "QNAT" */

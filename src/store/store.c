@@ -244,3 +244,27 @@ void store_rollback(struct store *s)
 	s->full_to = s->full_from;
 	db_rollback(s->db);
 }
+
+enum err_code store_part_begin(struct store *s, struct err *e)
+{
+	AUTO(db_stmt_done) struct db_stmt st = db_sql(s->db, "SAVEPOINT part");
+
+	return db_run(&st, e);
+}
+
+enum err_code store_part_keep(struct store *s, struct err *e)
+{
+	AUTO(db_stmt_done) struct db_stmt st = db_sql(s->db, "RELEASE part");
+
+	return db_run(&st, e);
+}
+
+enum err_code store_part_undo(struct store *s, struct err *e)
+{
+	AUTO(db_stmt_done) struct db_stmt st = db_sql(s->db, "ROLLBACK TO part");
+	enum err_code rc;
+
+	s->full_to = s->full_from; /* what it inserted is gone again */
+	rc = db_run(&st, e);
+	return rc ? rc : store_part_keep(s, e);
+}

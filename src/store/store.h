@@ -8,6 +8,7 @@
 #ifndef QANAT_STORE_STORE_H
 #define QANAT_STORE_STORE_H
 
+#include "model/api_peer.h"
 #include "model/client.h"
 
 #define STORE_FILE "gateway.db"
@@ -38,6 +39,11 @@ MUST_CHECK enum err_code store_set_secret(struct store *s, const char *name, con
 MUST_CHECK enum err_code store_begin(struct store *s, struct err *e);
 MUST_CHECK enum err_code store_commit(struct store *s, struct err *e);
 void store_rollback(struct store *s);
+/* A part of an open transaction that can be undone by itself; one at a time.  It ends with keep or
+ * undo. */
+MUST_CHECK enum err_code store_part_begin(struct store *s, struct err *e);
+MUST_CHECK enum err_code store_part_keep(struct store *s, struct err *e);
+MUST_CHECK enum err_code store_part_undo(struct store *s, struct err *e);
 
 /* ---- clients ---- */
 /* ERR_EXISTS names what is taken (name, address or key).  Sets c->id. */
@@ -46,12 +52,20 @@ MUST_CHECK enum err_code store_client_remove(struct store *s, int64_t id, struct
 /* With secrets; ERR_NOT_FOUND. */
 MUST_CHECK enum err_code store_client_by_name(struct store *s, struct str name, struct client *out,
 					      struct err *e);
+MUST_CHECK enum err_code store_client_by_key(struct store *s, const struct public_key *k,
+					     bool secrets, struct client *out, struct err *e);
+MUST_CHECK enum err_code store_client_name_known(struct store *s, struct str name, bool *known,
+						 struct err *e);
 MUST_CHECK enum err_code store_client_key_known(struct store *s, const struct public_key *k,
 						bool *known, struct err *e);
 /* Numeric lowest free host index of the IPv4 network `net` in first..last, or ERR_FULL. */
 MUST_CHECK enum err_code store_free_index(struct store *s, const struct ip_prefix *net,
 					  uint64_t first, uint64_t last, uint64_t *out,
 					  struct err *e);
+
+/* Whether it may use the gateway; its addresses stay its own either way.  ERR_NOT_FOUND. */
+MUST_CHECK enum err_code store_client_set_enabled(struct store *s, int64_t id, bool enabled,
+						  struct err *e);
 
 /* Keeps where and when (wall clock) the client was last seen; ERR_NOT_FOUND. */
 MUST_CHECK enum err_code store_client_set_endpoint(struct store *s, int64_t id,
@@ -86,5 +100,20 @@ MUST_CHECK enum err_code store_clients(struct store *s, const struct client_quer
 				       struct err *e);
 MUST_CHECK enum err_code store_client_count(struct store *s, struct str search, uint64_t *total,
 					    uint64_t *enabled, struct err *e);
+/* How many clients there are; by a small index, so that it is quick with many. */
+MUST_CHECK enum err_code store_client_total(struct store *s, uint64_t *out, struct err *e);
+/* Calls fn for the addresses of each client in their order (ip6 family IP_NONE: none). */
+MUST_CHECK enum err_code store_client_addresses(struct store *s,
+						bool (*fn)(void *ctx, const struct ip_addr *ip,
+							   const struct ip_addr *ip6,
+							   bool ipv6_only),
+						void *ctx, struct err *e);
+
+/* ---- what a backend said of clients that it made; it goes with the client ---- */
+MUST_CHECK enum err_code store_api_peer_add(struct store *s, int64_t client,
+					    const struct api_peer *p, struct err *e);
+/* ERR_NOT_FOUND: the client was made otherwise. */
+MUST_CHECK enum err_code store_api_peer(struct store *s, int64_t client, struct api_peer *out,
+					struct err *e);
 
 #endif
