@@ -49,7 +49,7 @@ static void remove_peer(struct wg_device *d, struct wg_peer *p)
 	p->dead = true;
 	quiet_peer(p);
 	for (uint32_t i = 0; i < p->allowed_count; i++)
-		lpm_remove(d->allowed, &p->allowed[i], p);
+		lpm_remove(d->allowed, &wg_peer_allowed(p)[i], p);
 	p->allowed_count = 0;
 	wg_peer_set_path(p, NULL);
 	wg_peer_table_del(&d->table, p);
@@ -250,7 +250,7 @@ static enum err_code change_allowed(struct wg_device *d, struct wg_peer *p,
 {
 	if (c->replace_allowed_ips) {
 		for (uint32_t i = 0; i < p->allowed_count; i++)
-			lpm_remove(d->allowed, &p->allowed[i], p);
+			lpm_remove(d->allowed, &wg_peer_allowed(p)[i], p);
 		p->allowed_count = 0;
 	}
 	for (size_t i = 0; i < c->allowed_ip_count; i++) {

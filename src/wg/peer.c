@@ -24,7 +24,8 @@ void wg_peer_free(struct wg_peer *p)
 	BUG_ON(p->active);
 	free(atomic_load_explicit(&p->counts, memory_order_relaxed));
 	wg_limits_free(atomic_load_explicit(&p->limits, memory_order_relaxed));
-	free(p->allowed);
+	if (p->allowed_room)
+		free(p->allowed.many);
 	wipe(p, sizeof *p);
 	free(p);
 }
@@ -48,6 +49,21 @@ void wg_peer_deactivate(struct wg_peer *p)
 	wipe(a, sizeof *a);
 	free(a);
 	p->active = NULL;
+}
+
+int64_t wg_peer_idle_at(const struct wg_peer *p)
+{
+	const struct wg_active *a = p->active;
+	int64_t t = 0;
+
+	if (a->handshake.waiting || a->retry_at || a->staged_count)
+		return INT64_MAX;
+	/* No initiation sooner than this; cookie replies to our last message come within it too. */
+	if (a->sent_at || a->heard_at)
+		t = MAX(a->sent_at, a->heard_at) + WG_REKEY_TIMEOUT;
+	if (a->cookie.has_value)
+		t = MAX(t, a->cookie.born + WG_COOKIE_SECRET_LIFE);
+	return t;
 }
 
 /* ---- path ---- */
@@ -200,29 +216,49 @@ bool wg_peer_forget_sessions(struct wg_peer *p)
 
 /* ---- allowed IPs ---- */
 
+const struct ip_prefix *wg_peer_allowed(const struct wg_peer *p)
+{
+	return p->allowed_room ? p->allowed.many : &p->allowed.one;
+}
+
+/* Room for one more behind the first. */
+static bool allowed_grow(struct wg_peer *p)
+{
+	uint32_t room = p->allowed_room ? p->allowed_room * 2 : 4;
+	struct ip_prefix *more;
+	size_t bytes;
+
+	if (room <= p->allowed_room || !mul_ok(room, sizeof *more, &bytes))
+		return false;
+	more = realloc(p->allowed_room ? p->allowed.many : NULL, bytes);
+	if (!more)
+		return false;
+	if (!p->allowed_room)
+		more[0] = p->allowed.one;
+	p->allowed.many = more;
+	p->allowed_room = room;
+	return true;
+}
+
 bool wg_peer_allowed_add(struct wg_peer *p, const struct ip_prefix *prefix)
 {
-	if (p->allowed_count == p->allowed_room) {
-		uint32_t room = p->allowed_room ? p->allowed_room * 2 : 1;
-		struct ip_prefix *more;
-		size_t bytes;
-
-		if (room <= p->allowed_room || !mul_ok(room, sizeof *more, &bytes))
-			return false;
-		more = realloc(p->allowed, bytes);
-		if (!more)
-			return false;
-		p->allowed = more;
-		p->allowed_room = room;
+	if (!p->allowed_count && !p->allowed_room) {
+		p->allowed.one = *prefix;
+		p->allowed_count = 1;
+		return true;
 	}
-	p->allowed[p->allowed_count++] = *prefix;
+	if (p->allowed_count >= p->allowed_room && !allowed_grow(p))
+		return false;
+	p->allowed.many[p->allowed_count++] = *prefix;
 	return true;
 }
 
 void wg_peer_allowed_remove(struct wg_peer *p, const struct ip_prefix *prefix)
 {
+	struct ip_prefix *list = p->allowed_room ? p->allowed.many : &p->allowed.one;
+
 	for (uint32_t i = 0; i < p->allowed_count; i++) {
-		struct ip_prefix *a = &p->allowed[i];
+		struct ip_prefix *a = &list[i];
 
 		if (a->len != prefix->len || !ip_eq(&a->addr, &prefix->addr))
 			continue;
@@ -256,7 +292,7 @@ size_t wg_peer_allowed_ips(const struct wg_peer *p, size_t from, struct ip_prefi
 
 	n = MIN(n, have);
 	if (n)
-		memcpy(out, p->allowed + from, n * sizeof *out);
+		memcpy(out, wg_peer_allowed(p) + from, n * sizeof *out);
 	return n;
 }
 

@@ -1,8 +1,8 @@
 /* peer.h - what a device knows of one peer.  Inside the room only.
  *
- * A peer that never talked costs `struct wg_peer` and its allowed IPs.  All that only a talking
- * peer needs (a handshake under way, cookies, staged packets) is in wg_active, which comes with
- * the first handshake and goes with the last key.
+ * A peer that never talked costs `struct wg_peer` and its allowed IPs beyond the first.  What only
+ * a handshake needs (its state, cookies, staged packets) is in wg_active, which comes with it and
+ * goes seconds after.
  *
  * Threads: "owner: control" fields belong to control calls; the atomic ones are shared.
  */
@@ -81,8 +81,12 @@ struct wg_peer {
 	uint16_t keepalive_s;
 	uint32_t static_generation;
 	uint32_t jitter; /* ns, for the next unanswered data */
-	uint32_t allowed_count, allowed_room;
-	struct ip_prefix *allowed;
+	uint32_t allowed_count;
+	uint32_t allowed_room; /* of `many`; 0: there is `one` at most */
+	union {
+		struct ip_prefix one; /* most peers have one */
+		struct ip_prefix *many;
+	} allowed;
 	struct shared_secret static_static;
 	struct psk psk;
 	struct list link; /* of the device's peers, in order of creation */
@@ -103,8 +107,10 @@ void wg_peer_free(struct wg_peer *p);
 
 /* The active part, made if need be; NULL without memory. */
 struct wg_active *wg_peer_activate(struct wg_peer *p);
-/* Frees it when nothing is in it. */
+/* Frees it when nothing is in it, whatever it remembers of the past. */
 void wg_peer_deactivate(struct wg_peer *p);
+/* When what it remembers is of no more use; INT64_MAX while something is in it. */
+int64_t wg_peer_idle_at(const struct wg_peer *p);
 
 /* Where the peer is; NULL when unknown.  Any thread. */
 static inline struct wg_path_node *wg_peer_path(const struct wg_peer *p)
@@ -135,6 +141,8 @@ bool wg_peer_forget_sessions(struct wg_peer *p);
 void wg_peer_forget_handshake(struct wg_peer *p);
 
 /* Allowed IPs as a list of the peer; the device keeps them in step with the lookup table. */
+/* The first of allowed_count; good until the next change. */
+const struct ip_prefix *wg_peer_allowed(const struct wg_peer *p);
 MUST_CHECK bool wg_peer_allowed_add(struct wg_peer *p, const struct ip_prefix *prefix);
 void wg_peer_allowed_remove(struct wg_peer *p, const struct ip_prefix *prefix);
 

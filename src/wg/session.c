@@ -20,6 +20,7 @@ void wg_session_free(struct wg_session *s)
 {
 	if (!s)
 		return;
+	wg_replay_done(&s->replay);
 	wipe(s, sizeof *s);
 	free(s);
 }

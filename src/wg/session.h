@@ -27,14 +27,16 @@ struct wg_session {
 
 	/* Workers that send. */
 	_Alignas(64) _Atomic uint64_t send_counter; /* the next to use */
+	struct retired_node retired; /* nobody counts any more */
 
 	/* Workers that receive. */
 	_Alignas(64) atomic_flag replay_busy; /* guards `replay` */
 	atomic_bool asked_late_rekey; /* once per session: see timers.c */
 	struct wg_replay replay;
-
-	struct retired_node retired;
 };
+
+_Static_assert(sizeof(struct wg_session) <= 256,
+	       "there are up to three for each of a million peers");
 
 /* Zeroed but for the keys and `retired`; NULL without memory. */
 MUST_CHECK struct wg_session *wg_session_new(const uint8_t send_key[KEY_LEN],

@@ -20,6 +20,8 @@
  *  7. Persistent keepalive.  When nothing authentic went in or out for the configured interval, an
  *     empty packet goes out; without a session, an initiation does.
  *  8. Forgetting.  WG_FORGET_AFTER after the youngest keys were made all keys are wiped.
+ *  9. Tidying.  What a handshake needed is freed when it is over: its limits of rate have passed, and
+ *     a cookie is too old to send.
  *
  * Rules 1 to 3 are asked on the packet path.  The others are deadlines: one node in the wheel for
  * each peer, armed for the nearest.  Packets only stamp times; they ask for the timer to be armed
@@ -124,6 +126,8 @@ static int64_t nearest_deadline(const struct wg_peer *p)
 
 	if (p->active && p->active->retry_at)
 		t = MIN(t, p->active->retry_at);
+	else if (p->active)
+		t = MIN(t, wg_peer_idle_at(p));
 	if (sent)
 		t = MIN(t, sent + UNANSWERED_AFTER + p->jitter);
 	if (received)
@@ -294,7 +298,7 @@ void wg_timers_run(struct wg_peer *p, int64_t now)
 	run_unanswered(p, now);
 	run_passive_keepalive(p, now);
 	run_persistent_keepalive(p, now);
-	if (!p->keys_at)
+	if (p->active && now >= wg_peer_idle_at(p))
 		wg_peer_deactivate(p);
 	wg_timers_arm(p, now);
 }

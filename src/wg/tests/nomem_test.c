@@ -222,9 +222,42 @@ static void each_allocation_fails(void **state)
 	assert_true(n >= 20);
 }
 
+/* The window of a session without memory for a larger one: it forgets sooner, and never accepts
+ * a counter twice, also once there is memory again. */
+static void replay_without_memory(void **state)
+{
+	enum { SPAN = 4000, SMALL = WG_REPLAY_FEW * 64 - 64 };
+	static uint8_t seen[SPAN];
+	struct wg_replay w = { 0 };
+
+	(void)state;
+	for (uint64_t c = 0; c < SPAN / 2; c += 3) {
+		until_failure = 0;
+		seen[c] = wg_replay_accept(&w, c);
+		assert_true(seen[c]);
+	}
+	assert_null(w.many);
+	until_failure = -1;
+	for (uint64_t c = 0; c < SPAN; c++) {
+		bool inside = c + SMALL >= SPAN / 2;
+
+		if (wg_replay_accept(&w, c)) {
+			assert_false(seen[c]);
+			seen[c] = 1;
+		}
+		if (inside)
+			assert_true(seen[c]);
+	}
+	assert_non_null(w.many);
+	for (uint64_t c = 0; c < SPAN; c++)
+		assert_false(wg_replay_accept(&w, c) && seen[c]);
+	wg_replay_done(&w);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(each_allocation_fails) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(each_allocation_fails),
+					    cmocka_unit_test(replay_without_memory) };
 
 	if (!crypto_init())
 		return 1;

@@ -65,6 +65,7 @@ static void replay_rows(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (wg_replay_accept(&w, rows[i].counter) != rows[i].want)
 			fail_msg("row %zu: %s", i, rows[i].why);
+	wg_replay_done(&w);
 }
 
 /* Against the plainest model: a set of all counters ever accepted. */
@@ -95,6 +96,46 @@ static void replay_model(void **state)
 		}
 	}
 	assert_true(top > WG_REPLAY_BITS * 2);
+	wg_replay_done(&w);
+}
+
+/* Without loss a session takes no memory beside its own, however many packets it carries; one that
+ * is missing costs the whole window, and nothing is forgotten. */
+static void replay_begins_small(void **state)
+{
+	enum { SPAN = 3000 };
+	struct wg_replay w = { 0 };
+	uint64_t c;
+
+	(void)state;
+	for (c = 0; c < SPAN; c += 2) { /* out of order, within the small window */
+		assert_true(wg_replay_accept(&w, c + 1));
+		assert_true(wg_replay_accept(&w, c));
+	}
+	assert_null(w.many);
+	wg_replay_done(&w);
+}
+
+static void replay_grows_for_a_gap(void **state)
+{
+	static const uint64_t missing[] = { 0, 63, 64, 255, 256, 300 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
+		uint64_t gap = missing[i];
+		uint64_t leaves = (gap / 64 + WG_REPLAY_FEW) * 64;
+		struct wg_replay w = { 0 };
+
+		for (uint64_t c = 0; c < leaves; c++)
+			if (c != gap)
+				assert_true(wg_replay_accept(&w, c));
+		assert_null(w.many);
+		assert_true(wg_replay_accept(&w, leaves)); /* the gap's word would leave */
+		assert_non_null(w.many);
+		for (uint64_t c = 0; c <= leaves; c++)
+			assert_int_equal(wg_replay_accept(&w, c), c == gap);
+		wg_replay_done(&w);
+	}
 }
 
 /* ---- wheel ---- */
@@ -500,12 +541,20 @@ static void verdict_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(replay_rows),	 cmocka_unit_test(replay_model),
-		cmocka_unit_test(wheel_model),	 cmocka_unit_test(index_table),
-		cmocka_unit_test(index_lanes),	 cmocka_unit_test(index_session),
-		cmocka_unit_test(peer_table),	 cmocka_unit_test(rate_limit),
-		cmocka_unit_test(cookie_life),	 cmocka_unit_test(mac1_covers_all),
-		cmocka_unit_test(padding),	 cmocka_unit_test(types),
+		cmocka_unit_test(replay_rows),
+		cmocka_unit_test(replay_model),
+		cmocka_unit_test(replay_begins_small),
+		cmocka_unit_test(replay_grows_for_a_gap),
+		cmocka_unit_test(wheel_model),
+		cmocka_unit_test(index_table),
+		cmocka_unit_test(index_lanes),
+		cmocka_unit_test(index_session),
+		cmocka_unit_test(peer_table),
+		cmocka_unit_test(rate_limit),
+		cmocka_unit_test(cookie_life),
+		cmocka_unit_test(mac1_covers_all),
+		cmocka_unit_test(padding),
+		cmocka_unit_test(types),
 		cmocka_unit_test(verdict_names),
 	};
 
