@@ -1,8 +1,10 @@
 #include "base/host_table.h"
 
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #define SLOTS_MIN 16
+#define HUGE_PAGE (2u << 20)
 
 /* A slot is `words` + 1 cells: the owner, then the key. */
 union cell {
@@ -19,19 +21,24 @@ struct host_slots {
 static const char nobody;
 #define NOBODY ((void *)(uintptr_t)&nobody)
 
-void host_table_init(struct host_table *t, unsigned words)
+void host_seed_init(struct host_seed *s)
 {
-	*t = (struct host_table){ .words = words };
+	*s = (struct host_seed){ 0 };
 	/* Whoever picks the addresses shall not pick the collisions.  Without entropy the table
 	 * still works, so a failure is no reason to stop. */
-	if (getrandom(t->seed, sizeof t->seed, GRND_NONBLOCK) < 0)
-		t->seed[0] = (uintptr_t)t;
+	if (getrandom(s->word, sizeof s->word, GRND_NONBLOCK) < 0)
+		s->word[0] = (uintptr_t)s;
+}
+
+void host_table_init(struct host_table *t, unsigned words, const struct host_seed *seed)
+{
+	*t = (struct host_table){ .words = words, .seed = seed };
 }
 
 void host_table_done(struct host_table *t)
 {
 	free(atomic_load_explicit(&t->slots, memory_order_relaxed));
-	*t = (struct host_table){ .words = t->words };
+	host_table_init(t, t->words, t->seed);
 }
 
 static void slots_free(struct retired_node *n)
@@ -51,20 +58,18 @@ static size_t hash(const struct host_table *t, struct lpm_key k)
 {
 	/* Two odd numbers with half of their bits set, from the fractions of the golden ratio
 	 * and of the square root of 2. */
-	uint64_t h = fold(k.hi ^ t->seed[0], UINT64_C(0x9e3779b97f4a7c15));
+	uint64_t h = fold(k.hi ^ t->seed->word[0], UINT64_C(0x9e3779b97f4a7c15));
 
-	return (size_t)fold(h ^ k.lo ^ t->seed[1], UINT64_C(0x6a09e667f3bcc909));
+	return (size_t)fold(h ^ k.lo ^ t->seed->word[1], UINT64_C(0x6a09e667f3bcc909));
 }
 
-/* The slot that holds the key, or the free one where it would go; the owner seen there in *owner.
- * At least a quarter of the slots is free, so the walk ends. */
-static union cell *probe(const struct host_table *t, struct host_slots *s, struct lpm_key k,
-			 void **owner)
+/* The slot from `i` on that holds the key, or the free one where it would go; the owner seen
+ * there in *owner.  At least a quarter of the slots is free, so the walk ends. */
+static const union cell *walk(const struct host_table *t, const struct host_slots *s, size_t i,
+			      struct lpm_key k, void **owner)
 {
-	size_t i = hash(t, k) & s->mask;
-
 	for (;;) {
-		union cell *c = &s->cells[i * (t->words + 1)];
+		const union cell *c = &s->cells[i * (t->words + 1)];
 
 		*owner = atomic_load_explicit(&c->owner, memory_order_acquire);
 		if (!*owner)
@@ -73,6 +78,13 @@ static union cell *probe(const struct host_table *t, struct host_slots *s, struc
 			return c;
 		i = (i + 1) & s->mask;
 	}
+}
+
+/* The same for the writer. */
+static union cell *probe(const struct host_table *t, struct host_slots *s, struct lpm_key k,
+			 void **owner)
+{
+	return &s->cells[walk(t, s, hash(t, k) & s->mask, k, owner) - s->cells];
 }
 
 /* Fills a free slot; the owner comes last, for the readers. */
@@ -94,6 +106,22 @@ static size_t slots_for(size_t live)
 	return n;
 }
 
+/* Memory of zeros, in huge pages where that pays; the kernel may have none, and that is fine. */
+static void *zeroed(size_t size)
+{
+	void *p;
+
+	if (size < 2 * HUGE_PAGE || !add_ok(size, HUGE_PAGE - 1, &size))
+		return calloc(1, size);
+	size &= ~(size_t)(HUGE_PAGE - 1);
+	p = aligned_alloc(HUGE_PAGE, size);
+	if (!p)
+		return NULL;
+	(void)madvise(p, size, MADV_HUGEPAGE);
+	memset(p, 0, size);
+	return p;
+}
+
 static struct host_slots *slots_new(const struct host_table *t, size_t n)
 {
 	struct host_slots *s;
@@ -102,7 +130,7 @@ static struct host_slots *slots_new(const struct host_table *t, size_t n)
 	if (!mul_ok(n, (t->words + 1) * sizeof(union cell), &size) ||
 	    !add_ok(size, sizeof *s, &size))
 		return NULL;
-	s = calloc(1, size);
+	s = zeroed(size);
 	if (s)
 		s->mask = n - 1;
 	return s;
@@ -183,13 +211,39 @@ bool host_table_remove(struct host_table *t, struct lpm_key k, const void *owner
 	return true;
 }
 
-void *host_table_find(const struct host_table *t, struct lpm_key k)
+void host_table_each(const struct host_table *t,
+		     void (*fn)(void *ctx, struct lpm_key k, void *owner), void *ctx)
 {
-	struct host_slots *s = atomic_load_explicit(&t->slots, memory_order_acquire);
+	const struct host_slots *s = atomic_load_explicit(&t->slots, memory_order_relaxed);
+
+	for (size_t i = 0; s && i <= s->mask; i++) {
+		const union cell *c = &s->cells[i * (t->words + 1)];
+		void *owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
+
+		if (owner && owner != NOBODY)
+			fn(ctx,
+			   (struct lpm_key){ .hi = c[1].key, .lo = t->words == 2 ? c[2].key : 0 },
+			   owner);
+	}
+}
+
+struct host_probe host_table_probe(const struct host_table *t, struct lpm_key k)
+{
+	struct host_probe p = { atomic_load_explicit(&t->slots, memory_order_acquire), 0 };
+
+	if (p.slots) {
+		p.at = hash(t, k) & p.slots->mask;
+		__builtin_prefetch(&p.slots->cells[p.at * (t->words + 1)]);
+	}
+	return p;
+}
+
+void *host_table_at(const struct host_table *t, struct host_probe p, struct lpm_key k)
+{
 	void *owner;
 
-	if (!s)
+	if (!p.slots)
 		return NULL;
-	(void)probe(t, s, k, &owner);
+	(void)walk(t, p.slots, p.at, k, &owner);
 	return owner == NOBODY ? NULL : owner;
 }

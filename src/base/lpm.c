@@ -5,50 +5,40 @@
 #include "base/bytes.h"
 #include "base/host_table.h"
 
-struct link {
-	_Atomic(struct node *) to;
-};
+/* Up to so many prefixes a list is faster than a table for each of their lengths: the sets that
+ * people write by hand, "all but my own networks" among them. */
+#define FEW_MAX 64
+#define LENGTHS_MAX 129
+/* Look-ups in flight at once: one cache miss then hides the others. */
+#define AHEAD 4
 
-/* A prefix of the trie, shorter than a whole address.  Below child[b] are the longer prefixes whose next bit is b.  A node
- * without an owner only joins its two children.  Everything but children and owner is const once
- * the node is linked; both are stored with release and loaded with acquire. */
-struct node {
-	struct link child[2];
-	_Atomic(void *) owner;
+struct few {
 	struct retired_node retired;
-	struct lpm_key key; /* host bits zero */
-	unsigned len;
+	size_t n;
+	struct few_row {
+		struct lpm_key key, mask;
+		void *owner;
+	} row[]; /* the longest first; const once published */
 };
-
-/* No trie path is longer: each step adds at least one bit. */
-#define DEPTH_MAX 129
-_Static_assert(sizeof(struct node) <= 80, "a million prefixes should stay below 80 MB");
 
 struct family {
-	struct link root;
-	struct host_table hosts;
+	unsigned bits; /* const after start */
+	struct host_table *table; /* for each length, 0..bits; const after start */
+	/* The lengths below `bits` that have prefixes: bit len%64 of word len/64.  Set behind the
+	 * first prefix and cleared behind the last. */
+	_Atomic uint64_t used[(LENGTHS_MAX + 63) / 64];
+	/* All prefixes shorter than an address; NULL: none, too many, or no memory for the list */
+	_Atomic(struct few *) few;
+	size_t prefixes; /* owner: writer; shorter than an address */
 };
 
 struct lpm {
 	struct family v4, v6;
+	struct host_table tables[33 + LENGTHS_MAX];
+	struct host_seed seed;
 	struct retired *retired;
 	size_t count; /* owner: writer */
 };
-
-static struct node *link_get(const struct link *l)
-{
-	return atomic_load_explicit(&l->to, memory_order_acquire);
-}
-
-static void link_set(struct link *l, struct node *n)
-{
-	atomic_store_explicit(&l->to, n, memory_order_release);
-}
-
-static void *owner_get(const struct node *n)
-{
-	return atomic_load_explicit(&n->owner, memory_order_acquire);
-}
 
 static struct lpm_key key_of(uint8_t family, const uint8_t *b)
 {
@@ -57,44 +47,28 @@ static struct lpm_key key_of(uint8_t family, const uint8_t *b)
 	return (struct lpm_key){ .hi = load_be64(b), .lo = load_be64(b + 8) };
 }
 
-/* Bit `at` (0 is the most significant) of a key. */
-static unsigned key_bit(struct lpm_key k, unsigned at)
+static struct lpm_key mask_of(unsigned len)
 {
-	return (unsigned)((at < 64 ? k.hi >> (63 - at) : k.lo >> (127 - at)) & 1);
+	return (struct lpm_key){ .hi = len == 0	   ? 0
+				       : len >= 64 ? UINT64_MAX
+						   : UINT64_MAX << (64 - len),
+				 .lo = len <= 64    ? 0
+				       : len >= 128 ? UINT64_MAX
+						    : UINT64_MAX << (128 - len) };
 }
 
-/* How many leading bits two keys share: 0..128. */
-static unsigned key_common(struct lpm_key a, struct lpm_key b)
+static struct lpm_key key_and(struct lpm_key k, struct lpm_key mask)
 {
-	if (a.hi != b.hi)
-		return (unsigned)__builtin_clzll(a.hi ^ b.hi);
-	return a.lo == b.lo ? 128 : 64 + (unsigned)__builtin_clzll(a.lo ^ b.lo);
+	return (struct lpm_key){ .hi = k.hi & mask.hi, .lo = k.lo & mask.lo };
 }
 
-static struct lpm_key key_mask(struct lpm_key k, unsigned len)
+static void family_init(struct family *f, unsigned bits, struct host_table *tables,
+			const struct host_seed *seed)
 {
-	if (len < 64)
-		return (struct lpm_key){ .hi = len ? k.hi & ~UINT64_C(0) << (64 - len) : 0 };
-	if (len < 128)
-		k.lo = len > 64 ? k.lo & ~UINT64_C(0) << (128 - len) : 0;
-	return k;
-}
-
-static void node_free(struct retired_node *r)
-{
-	free(CONTAINER_OF(r, struct node, retired));
-}
-
-static struct node *node_new(struct lpm_key key, unsigned len, void *owner)
-{
-	struct node *n = calloc(1, sizeof *n);
-
-	if (n) {
-		n->key = key_mask(key, len);
-		n->len = len;
-		atomic_init(&n->owner, owner);
-	}
-	return n;
+	f->bits = bits;
+	f->table = tables;
+	for (unsigned len = 0; len <= bits; len++)
+		host_table_init(&tables[len], bits > 64 ? 2 : 1, seed);
 }
 
 struct lpm *lpm_new(struct retired *retired)
@@ -103,30 +77,18 @@ struct lpm *lpm_new(struct retired *retired)
 
 	if (t) {
 		t->retired = retired;
-		host_table_init(&t->v4.hosts, 1);
-		host_table_init(&t->v6.hosts, 2);
+		host_seed_init(&t->seed);
+		family_init(&t->v4, 32, t->tables, &t->seed);
+		family_init(&t->v6, 128, t->tables + 33, &t->seed);
 	}
 	return t;
 }
 
 static void family_done(struct family *f)
 {
-	struct node *todo[DEPTH_MAX];
-	size_t n = 0;
-
-	/* Depth first with both children waiting: each level leaves at most one behind. */
-	if (link_get(&f->root))
-		todo[n++] = link_get(&f->root);
-	while (n) {
-		struct node *one = todo[--n];
-
-		for (unsigned b = 0; b < 2; b++) {
-			if (link_get(&one->child[b]))
-				todo[n++] = link_get(&one->child[b]);
-		}
-		free(one);
-	}
-	host_table_done(&f->hosts);
+	for (unsigned len = 0; len <= f->bits; len++)
+		host_table_done(&f->table[len]);
+	free(atomic_load_explicit(&f->few, memory_order_relaxed));
 }
 
 void lpm_free(struct lpm *t)
@@ -143,128 +105,77 @@ size_t lpm_count(const struct lpm *t)
 	return t->count;
 }
 
+/* ---- writing ---- */
+
 static struct family *family_of(struct lpm *t, uint8_t family)
 {
 	return family == IP_V4 ? &t->v4 : &t->v6;
 }
 
-/* Links a new prefix at `at`, in front of `below` (may be NULL), which shares `common` bits of it
- * and is not on the way to it.  When they part before either ends, a node without owner joins
- * them. */
-static bool trie_link(struct link *at, struct node *below, unsigned common, struct lpm_key key,
-		      unsigned len, void *owner)
+static void used_set(struct family *f, unsigned len)
 {
-	struct node *n = node_new(key, len, owner);
-	struct node *join = n;
+	uint64_t bit = UINT64_C(1) << (len % 64);
 
-	if (!n)
-		return false;
-	if (below && common < len) {
-		join = node_new(key, common, NULL);
-		if (!join) {
-			free(n);
-			return false;
-		}
-		atomic_init(&join->child[key_bit(key, common)].to, n);
-	}
-	if (below)
-		atomic_init(&join->child[key_bit(below->key, common)].to, below);
-	link_set(at, join); /* complete now: readers may come */
-	return true;
+	if (f->table[len].live)
+		atomic_fetch_or_explicit(&f->used[len / 64], bit, memory_order_release);
+	else
+		atomic_fetch_and_explicit(&f->used[len / 64], ~bit, memory_order_release);
 }
 
-static bool trie_put(struct family *f, struct lpm_key key, unsigned len, void *owner, void **before)
+static void few_free(struct retired_node *n)
 {
-	struct link *at = &f->root;
-	struct node *n;
-	unsigned common = 0;
-
-	while ((n = link_get(at)) != NULL) {
-		common = MIN(key_common(n->key, key), MIN(n->len, len));
-		if (common < n->len)
-			break; /* n lies beside or below the new prefix */
-		if (n->len == len) {
-			*before = owner_get(n);
-			atomic_store_explicit(&n->owner, owner, memory_order_release);
-			return true;
-		}
-		at = &n->child[key_bit(key, n->len)];
-	}
-	*before = NULL;
-	return trie_link(at, n, common, key, len, owner);
+	free(CONTAINER_OF(n, struct few, retired));
 }
 
-/* Takes a node without owner and with at most one child out; true if it did.  Readers inside it
- * still find their way down: its own links stay as they are. */
-static bool trie_prune(struct link *at, struct retired *retired)
-{
-	struct node *n = link_get(at);
-	struct node *left, *right;
+struct few_fill {
+	struct few *few;
+	struct lpm_key mask;
+};
 
-	if (!n || owner_get(n))
-		return false;
-	left = link_get(&n->child[0]);
-	right = link_get(&n->child[1]);
-	if (left && right)
-		return false;
-	link_set(at, left ? left : right);
-	retired_add(retired, &n->retired, node_free);
-	return true;
+static void few_add(void *ctx, struct lpm_key k, void *owner)
+{
+	struct few_fill *fill = ctx;
+
+	fill->few->row[fill->few->n++] =
+		(struct few_row){ .key = k, .mask = fill->mask, .owner = owner };
 }
 
-static bool trie_remove(struct family *f, struct lpm_key key, unsigned len, const void *owner,
-			struct retired *retired)
+/* Puts the list in step with the tables.  Without it the tables serve, and they hold all. */
+static void few_renew(struct lpm *t, struct family *f)
 {
-	struct link *at = &f->root, *above = NULL;
-	struct node *n;
+	struct few *old = atomic_load_explicit(&f->few, memory_order_relaxed), *few = NULL;
 
-	while ((n = link_get(at)) != NULL && n->len < len && key_common(n->key, key) >= n->len) {
-		above = at;
-		at = &n->child[key_bit(key, n->len)];
+	if (f->prefixes && f->prefixes <= FEW_MAX)
+		few = calloc(1, sizeof *few + f->prefixes * sizeof few->row[0]);
+	for (unsigned len = f->bits; few && len-- > 0;) {
+		struct few_fill fill = { few, mask_of(len) };
+
+		if (f->table[len].live)
+			host_table_each(&f->table[len], few_add, &fill);
 	}
-	if (!n || n->len != len || key_common(n->key, key) < len || owner_get(n) != owner)
-		return false;
-	atomic_store_explicit(&n->owner, NULL, memory_order_release);
-	/* Once the leaf is gone, the join above it may have nothing left to join. */
-	if (trie_prune(at, retired) && above)
-		(void)trie_prune(above, retired);
-	return true;
-}
-
-static void *trie_find(const struct family *f, struct lpm_key key)
-{
-	const struct node *n = link_get(&f->root);
-	void *best = NULL;
-
-	while (n && key_common(n->key, key) >= n->len) {
-		void *owner = owner_get(n);
-
-		if (owner)
-			best = owner;
-		n = link_get(&n->child[key_bit(key, n->len)]);
-	}
-	return best;
+	atomic_store_explicit(&f->few, few, memory_order_release);
+	if (old)
+		retired_add(t->retired, &old->retired, few_free);
 }
 
 enum err_code lpm_insert(struct lpm *t, const struct ip_prefix *p, void *owner, void **stolen_from)
 {
 	unsigned bits = ip_bits(p->addr.family);
 	struct family *f = family_of(t, p->addr.family);
-	struct lpm_key key;
 	void *before = NULL;
-	bool ok;
+	struct lpm_key key;
 
 	if (bits == 0 || p->len > bits)
 		return ERR_INVALID;
-	key = key_of(p->addr.family, p->addr.b);
-	if (p->len == bits)
-		ok = host_table_put(&f->hosts, key, owner, &before, t->retired);
-	else
-		ok = trie_put(f, key_mask(key, p->len), p->len, owner, &before);
-	if (!ok)
+	key = key_and(key_of(p->addr.family, p->addr.b), mask_of(p->len));
+	if (!host_table_put(&f->table[p->len], key, owner, &before, t->retired))
 		return ERR_NOMEM;
-	if (!before)
-		t->count++;
+	t->count += !before;
+	if (p->len < bits) {
+		f->prefixes += !before;
+		used_set(f, p->len);
+		few_renew(t, f);
+	}
 	*stolen_from = before;
 	return ERR_OK;
 }
@@ -274,24 +185,89 @@ bool lpm_remove(struct lpm *t, const struct ip_prefix *p, const void *owner)
 	unsigned bits = ip_bits(p->addr.family);
 	struct family *f = family_of(t, p->addr.family);
 	struct lpm_key key;
-	bool removed;
 
 	if (bits == 0 || p->len > bits || !owner)
 		return false;
-	key = key_of(p->addr.family, p->addr.b);
-	if (p->len == bits)
-		removed = host_table_remove(&f->hosts, key, owner, t->retired);
-	else
-		removed = trie_remove(f, key_mask(key, p->len), p->len, owner, t->retired);
-	t->count -= removed;
-	return removed;
+	key = key_and(key_of(p->addr.family, p->addr.b), mask_of(p->len));
+	if (!host_table_remove(&f->table[p->len], key, owner, t->retired))
+		return false;
+	t->count--;
+	if (p->len < bits) {
+		f->prefixes--;
+		used_set(f, p->len);
+		few_renew(t, f);
+	}
+	return true;
+}
+
+/* ---- looking up ---- */
+
+static void *few_find(const struct few *few, struct lpm_key key)
+{
+	for (size_t i = 0; i < few->n; i++) {
+		const struct few_row *r = &few->row[i];
+
+		if ((((key.hi ^ r->key.hi) & r->mask.hi) | ((key.lo ^ r->key.lo) & r->mask.lo)) ==
+		    0)
+			return r->owner;
+	}
+	return NULL;
+}
+
+/* Goes through the lengths in use, longest first. */
+struct lengths {
+	const struct family *f;
+	unsigned word; /* of f->used */
+	uint64_t left; /* of it */
+};
+
+static bool next_length(struct lengths *l, unsigned *len)
+{
+	unsigned bit;
+
+	while (!l->left) {
+		if (!l->word)
+			return false;
+		l->left = atomic_load_explicit(&l->f->used[--l->word], memory_order_acquire);
+	}
+	bit = 63 - (unsigned)__builtin_clzll(l->left);
+	l->left &= ~(UINT64_C(1) << bit);
+	*len = l->word * 64 + bit;
+	return true;
+}
+
+/* What is shorter than an address. */
+static void *tables_find(const struct family *f, struct lpm_key key)
+{
+	struct lengths lengths = { .f = f, .word = ARRAY_LEN(f->used) };
+	unsigned len[AHEAD];
+	struct host_probe probe[AHEAD];
+	size_t n;
+
+	do {
+		for (n = 0; n < AHEAD && next_length(&lengths, &len[n]); n++)
+			probe[n] =
+				host_table_probe(&f->table[len[n]], key_and(key, mask_of(len[n])));
+		for (size_t i = 0; i < n; i++) {
+			void *owner = host_table_at(&f->table[len[i]], probe[i],
+						    key_and(key, mask_of(len[i])));
+
+			if (owner)
+				return owner;
+		}
+	} while (n == AHEAD);
+	return NULL;
 }
 
 void *lpm_find(const struct lpm *t, uint8_t family, const uint8_t *b)
 {
 	const struct family *f = family == IP_V4 ? &t->v4 : &t->v6;
 	struct lpm_key key = key_of(family, b);
-	void *owner = host_table_find(&f->hosts, key);
+	void *owner = host_table_find(&f->table[f->bits], key);
+	const struct few *few;
 
-	return owner ? owner : trie_find(f, key);
+	if (owner)
+		return owner;
+	few = atomic_load_explicit(&f->few, memory_order_acquire);
+	return few ? few_find(few, key) : tables_find(f, key);
 }

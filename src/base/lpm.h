@@ -1,9 +1,10 @@
-/* lpm.h - longest-prefix match from addresses to owners, read without locks beside one writer.
+/* lpm.h - longest-prefix match for allowed IPs: 0.0.0.0/0 to whole addresses, both families.
  *
- * Addresses of /32 and /128 stand in an open-addressed hash in front of a path-compressed binary
- * trie, one of each per family.  Readers (lpm_find) run on any thread; writers are serialised by
- * the caller.  What a reader might still see is put on the caller's `struct retired` list and may
- * be freed only when each reader has passed a quiescent point.
+ * A hash table for each prefix length in use; few prefixes (shorter than an address) of a family
+ * are a list as well, which is faster for them.  A look-up costs about one cache miss for four
+ * lengths, whatever the number of prefixes.  Readers (lpm_find) run on any thread; writers are
+ * serialised by the caller.  What a reader might still see is put on the caller's `struct retired`
+ * list and may be freed only when each reader has passed a quiescent point.
  */
 #ifndef QANAT_BASE_LPM_H
 #define QANAT_BASE_LPM_H
