@@ -45,6 +45,7 @@ struct serve_options {
 	const char *interface;
 	const char *dns;
 	const char *mtu;
+	const char *backend;
 };
 
 extern const struct opt_program cli_program;

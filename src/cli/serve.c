@@ -25,7 +25,7 @@
 #define CRASHES_MAX 10
 #define FOREVER INT64_MAX
 #define POLL_MAX_MS INT64_C(3600000) /* long waits in pieces: poll takes an int */
-#define ARGS_MAX 24
+#define ARGS_MAX 28
 #define ARGS_SPARE 4 /* --clean-up, and three of child_start's */
 
 enum event {
@@ -120,6 +120,7 @@ static void args_make(struct serve *s)
 	arg_add(s, "--interface", o->interface);
 	arg_add(s, "--dns", o->dns);
 	arg_add(s, "--mtu", o->mtu);
+	arg_add(s, "--backend", o->backend);
 }
 
 static enum err_code signals_open(struct serve *s, struct err *e)

@@ -32,7 +32,8 @@ struct core_host {
 	/* The source address of the default route; ERR_NOT_FOUND. */
 	enum err_code (*default_source)(void *ctx, struct ip_addr *out, struct err *e);
 	int64_t (*wall_ns)(void *ctx);
-	/* Why packets of a peer went no further; false when there is no such peer. */
+	/* Why packets of a peer went no further; false when there is no such peer.  NULL: the device
+	 * does not count that. */
 	bool (*drops)(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS]);
 	/* Calls fn for each address of the host's interfaces until it returns false. */
 	enum err_code (*interfaces)(void *ctx,
@@ -74,6 +75,7 @@ struct core {
 	const char *state_dir; /* borrowed */
 	int64_t started_ns; /* wall clock */
 	struct core_host host;
+	const char *backend; /* the name of the device's kind; NULL: nothing runs */
 	bool calling; /* core_restore_peers calls; ends with core_call_end */
 	struct loop *loop; /* borrowed; of what is answered later */
 	struct list dns_calls; /* of module dns, under way */

@@ -127,7 +127,8 @@ static json_t *system_json(struct core *c)
 		*slash = 0;
 	return json_pack("{s:s,s:s,s:s,s:{s:s},s:s}", "install_dir", exe, "config_dir",
 			 c->state_dir, "data_dir", c->state_dir, "firewall", "status",
-			 firewall ? "active" : "inactive", "wireguard_module", "userspace");
+			 firewall ? "active" : "inactive", "wireguard_module",
+			 c->backend && strcmp(c->backend, "kernel") == 0 ? "kernel" : "userspace");
 }
 
 /* Why packets went no further: {"no_session": 12, ...}, all reasons. */

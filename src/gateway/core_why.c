@@ -182,7 +182,7 @@ static void facts_find(struct facts *f, struct core *c, const struct client *cli
 {
 	*f = (struct facts){ .client = client, .now_ns = c->host.wall_ns(c->host.ctx) };
 	f->connected = core_connected(c, client, &f->live);
-	f->has_peer = c->host.drops && c->host.drops(c->host.ctx, &client->public_key, f->drops);
+	f->has_peer = c->host.drops(c->host.ctx, &client->public_key, f->drops);
 	c->host.status(c->host.ctx, &f->device);
 }
 
@@ -216,10 +216,17 @@ enum api_code core_client_why(struct core *c, json_t *params, json_t **data, str
 	const json_t *name = json_object_get(params, "client_name");
 	struct client client = { 0 };
 	struct facts f;
-	enum err_code rc = store_client_by_name(c->store,
-						(struct str){ json_string_value(name),
-							      json_string_length(name) },
-						&client, e);
+	enum err_code rc;
+
+	if (!c->host.drops)
+		return core_code_of(
+			err_set(e, ERR_UNSUPPORTED,
+				"client_why needs the engine, which counts what it drops; "
+				"this gateway runs on backend \"%s\"",
+				c->backend ? c->backend : "unknown"));
+	rc = store_client_by_name(c->store,
+				  (struct str){ json_string_value(name), json_string_length(name) },
+				  &client, e);
 
 	if (rc)
 		return core_code_of(rc);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "device/uapi_server.h"
+#include "gateway/backend.h"
 #include "gateway/interfaces.h"
 #include "gateway/lines.h"
 #include "gateway/log_ring.h"
@@ -32,8 +33,8 @@ struct gateway {
 	struct net_want want;
 	struct network *network; /* keeps it so */
 	bool alone; /* no other gateway uses the state directory: its journal is ours */
-	struct dataplane *dp;
-	struct loop_fd gone;
+	struct backend *backend;
+	bool take_over; /* the run before has left its interface, or may have */
 	struct uapi_server *uapi;
 	struct control_server *control;
 	struct core core;
@@ -52,22 +53,21 @@ static enum err_code host_change_peer(void *ctx, const struct wg_peer_change *c,
 {
 	const struct gateway *g = ctx;
 
-	return dataplane_change_peer(g->dp, c, e);
+	return backend_change_peer(g->backend, c, e);
 }
 
 static bool host_peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
 {
 	const struct gateway *g = ctx;
-	uint64_t verdicts[WG_VERDICTS];
 
-	return dataplane_peer(g->dp, k, out, verdicts);
+	return backend_peer(g->backend, k, out, NULL);
 }
 
 static bool host_drops(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS])
 {
 	const struct gateway *g = ctx;
 	struct wg_peer_info info;
-	bool found = dataplane_peer(g->dp, k, &info, verdicts);
+	bool found = backend_peer(g->backend, k, &info, verdicts);
 
 	wipe(&info.psk, sizeof info.psk);
 	return found;
@@ -77,27 +77,14 @@ static void host_status(void *ctx, struct dataplane_status *out)
 {
 	const struct gateway *g = ctx;
 
-	dataplane_status(g->dp, out);
-}
-
-struct walk {
-	bool (*fn)(void *arg, const struct public_key *k);
-	void *arg;
-};
-
-static bool walk_peer(void *ctx, const struct wg_peer *p)
-{
-	const struct walk *w = ctx;
-
-	return w->fn(w->arg, wg_peer_key(p));
+	backend_status(g->backend, out);
 }
 
 static void host_walk(void *ctx, bool (*fn)(void *arg, const struct public_key *k), void *arg)
 {
 	const struct gateway *g = ctx;
-	struct walk w = { fn, arg };
 
-	dataplane_walk(g->dp, walk_peer, &w);
+	backend_walk(g->backend, fn, arg);
 }
 
 static void tunnel_fill(struct gateway *g);
@@ -285,53 +272,71 @@ static enum err_code net_start(struct gateway *g, struct err *e)
 
 	if (rc)
 		return rc;
+	g->take_over = g->options->restarted || access(path, F_OK) == 0;
 	rc = net_open(&g->net, path, e);
 	for (size_t i = 0; rc == ERR_OK && i < g->want.tunnels[0].masquerade_count; i++)
 		rc = overlap_check(g, &g->want.tunnels[0].masquerade[i], e);
 	return rc;
 }
 
-static void interface_gone(struct loop_fd *w, uint32_t events)
+static void interface_gone(void *ctx, const struct err *why)
 {
-	struct gateway *g = CONTAINER_OF(w, struct gateway, gone);
+	struct gateway *g = ctx;
 
-	(void)events;
 	LOG_WARNING("gateway.interface_gone", F_STR("interface", g->core.settings.ifname),
-		    F_STR("why", "somebody has deleted it: it is made anew"));
+		    F_ERR(why));
 	g->interface_gone = true;
-	loop_fd_remove(w);
 	loop_stop(g->loop);
+}
+
+static bool limits_find(void *ctx, const struct client *client)
+{
+	unsigned *needs = ctx;
+
+	if (core_has_limits(client))
+		*needs |= DEVICE_CAN_LIMITS;
+	return *needs == 0;
+}
+
+/* What clients have that not every kind of device can do. */
+static enum err_code needs_find(struct gateway *g, unsigned *needs, struct err *e)
+{
+	const struct client_query all = { .limit = UINT64_MAX };
+
+	*needs = 0;
+	return store_clients(g->store, &all, false, limits_find, needs, e);
 }
 
 static enum err_code device_start(struct gateway *g, const struct secret_key *k, struct err *e)
 {
 	const struct settings *s = &g->core.settings;
-	const struct dataplane_config c = {
-		.ifname = s->ifname,
-		.exclusive = true,
-		.tun_fd = -1,
-		.listen_port = s->port,
-		.port_required = true,
-		.mtu = s->mtu,
-		.workers = g->options->workers,
-		.offloads = g->options->no_offload ? 0 : OFFLOAD_ALL,
+	struct backend_config c = {
+		.choice = g->options->backend,
+		.take_over = g->take_over,
+		.engine = {
+			.ifname = s->ifname,
+			.exclusive = true,
+			.tun_fd = -1,
+			.listen_port = s->port,
+			.port_required = true,
+			.mtu = s->mtu,
+			.workers = g->options->workers,
+			.offloads = g->options->no_offload ? 0 : OFFLOAD_ALL,
+		},
+		.private_key = k,
+		.gone = interface_gone,
+		.ctx = g,
 	};
-	enum err_code rc = dataplane_open(&g->dp, &c, e);
+	enum err_code rc = needs_find(g, &c.needs, e);
 
-	if (rc == ERR_IN_USE)
-		return err_wrap(e, rc, "option --%s",
-				net_link_exists(g->net, s->ifname) ? "interface" : "port");
+	if (rc == ERR_OK)
+		rc = backend_open(&g->backend, g->loop, &c, e);
 	if (rc)
 		return rc;
-	rc = dataplane_set_private_key(g->dp, k, e);
-	if (rc)
-		return rc;
-	g->gone = (struct loop_fd){
-		.fd = dataplane_gone_fd(g->dp),
-		.events = LOOP_READ,
-		.ready = interface_gone,
-	};
-	return loop_fd_add(g->loop, &g->gone, e);
+	g->core.backend = device_kind_name(backend_kind(g->backend));
+	if (!(backend_can(g->backend) & DEVICE_CAN_DROPS))
+		g->core.host.drops = NULL;
+	return ERR_OK;
 }
 
 /* wg(8) loses sight of the interface, but its clients do not: no reason to stop. */
@@ -349,17 +354,30 @@ static void uapi_refused(void *ctx, const struct err *why)
 	LOG_WARNING("uapi.refused", F_STR("interface", g->core.settings.ifname), F_ERR(why));
 }
 
+/* For wg(8), which finds devices of other kinds by itself. */
+static enum err_code uapi_start(struct gateway *g, struct err *e)
+{
+	struct dataplane *engine = backend_engine(g->backend);
+	enum err_code rc;
+
+	if (!engine)
+		return ERR_OK;
+	rc = uapi_server_open(&g->uapi, g->loop, engine, g->core.settings.ifname, -1, uapi_gone, g,
+			      e);
+	if (rc == ERR_IN_USE)
+		return err_wrap(e, rc, "option --interface");
+	if (rc == ERR_OK)
+		uapi_server_on_refused(g->uapi, uapi_refused, g);
+	return rc;
+}
+
 static enum err_code sockets_start(struct gateway *g, struct err *e)
 {
 	const struct control_handler h = lines_handler(&g->core);
-	enum err_code rc = uapi_server_open(&g->uapi, g->loop, g->dp, g->core.settings.ifname, -1,
-					    uapi_gone, g, e);
+	enum err_code rc = uapi_start(g, e);
 
-	if (rc == ERR_IN_USE)
-		return err_wrap(e, rc, "option --interface");
 	if (rc)
 		return rc;
-	uapi_server_on_refused(g->uapi, uapi_refused, g);
 	rc = control_server_open(&g->control, g->loop, g->options->socket, &h, e);
 	return rc == ERR_IN_USE ? err_wrap(e, rc, "option --socket") : rc;
 }
@@ -449,10 +467,10 @@ static void say_ready(const struct gateway *g)
 	struct dataplane_status d;
 	struct err e;
 
-	dataplane_status(g->dp, &d);
-	LOG_NOTE("gateway.ready", F_STR("interface", s->ifname), F_INT("port", d.listen_port),
-		 F_INT("clients", d.peer_count), F_INT("workers", d.workers),
-		 F_STR("control", g->options->socket));
+	backend_status(g->backend, &d);
+	LOG_NOTE("gateway.ready", F_STR("interface", s->ifname), F_STR("backend", g->core.backend),
+		 F_INT("port", d.listen_port), F_INT("clients", d.peer_count),
+		 F_INT("workers", d.workers), F_STR("control", g->options->socket));
 	if (ready_notify("READY=1", &e))
 		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
 	/* After a restart, the number is that of something else. */
@@ -520,7 +538,6 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	if (g->logs)
 		log_also(log_ring_add, g->logs);
 	g->alone = o->restarted;
-	g->gone.fd = -1;
 	g->save.fire = save_due;
 	g->call.fire = call_due;
 	rc = start_steps(g, &k, e);
@@ -567,32 +584,24 @@ static void serving_end(struct gateway *g)
 	g->uapi = NULL;
 	network_close(g->network);
 	g->network = NULL;
-	if (g->dp)
-		dataplane_stop(g->dp); /* so that no packet passes that is not counted */
+	if (g->backend && backend_engine(g->backend))
+		dataplane_stop(
+			backend_engine(g->backend)); /* no packet passes that is not counted */
 	endpoints_save(g);
 	usage_save(g);
 	g->serving = false;
 }
 
-static void device_close(struct gateway *g)
+static void device_end(struct gateway *g)
 {
-	if (g->gone.loop)
-		loop_fd_remove(&g->gone);
-	dataplane_close(g->dp);
-	g->dp = NULL;
-}
-
-/* All but the host's network. */
-static void parts_close(struct gateway *g)
-{
-	device_close(g);
-	store_close(g->store);
-	g->store = NULL;
+	backend_close(g->backend, false);
+	g->backend = NULL;
 }
 
 static void gateway_free(struct gateway *g)
 {
-	parts_close(g);
+	device_end(g);
+	store_close(g->store);
 	net_close(g->net);
 	loop_free(g->loop);
 	log_also(NULL, NULL);
@@ -631,7 +640,7 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 	serving_end(g);
 	/* Before its masquerade: no packet of a client may leave with the address it has in the
 	 * tunnel.  The store last: until then nobody else takes the journal. */
-	device_close(g);
+	device_end(g);
 	if (g->net)
 		rc = net_undo(g->net, e);
 	gateway_free(g);
@@ -647,10 +656,15 @@ enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct
 
 	(void)!ready_notify_reloading(NULL);
 	serving_end(g);
-	parts_close(g);
+	/* The engine ends with its program.  Others go on, so that no packet is lost meanwhile. */
+	if (backend_engine(g->backend))
+		device_end(g);
+	store_close(g->store);
+	g->store = NULL;
 	restart_reply_pass_on(fd);
 	rc = restart_exec(r, g->options->state_dir, e);
 	restart_reply_fail(fd, e);
+	device_end(g);
 	if (net_undo(g->net, &undo))
 		LOG_ERR("net.undo_failed", F_ERR(&undo));
 	gateway_free(g);

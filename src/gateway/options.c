@@ -2,6 +2,7 @@
 
 #include "api/control.h"
 #include "base/log.h"
+#include "device/device.h"
 
 #define AT(field) offsetof(struct options, field)
 
@@ -81,14 +82,23 @@ static const struct opt opts[] = {
 	  .max = 65535,
 	  .metavar = "BYTES",
 	  .help = "MTU of the tunnel (kept; at first 1420)" },
+	{ .name = "backend",
+	  .type = OPT_TEXT,
+	  .offset = AT(backend),
+	  .min = 1,
+	  .max = 200,
+	  .fallback = "engine",
+	  .metavar = "KIND",
+	  .help = "who carries the packets: engine (this program), kernel, uapi:PATH of another "
+		  "daemon's socket, or auto",
+	  .group = "Packets" },
 	{ .name = "workers",
 	  .type = OPT_U32,
 	  .offset = AT(workers),
 	  .min = 1,
 	  .max = 64,
 	  .metavar = "N",
-	  .help = "packet threads (default: what the machine suggests)",
-	  .group = "Packets" },
+	  .help = "packet threads (default: what the machine suggests)" },
 	{ .name = "no-offload",
 	  .type = OPT_FLAG,
 	  .offset = AT(no_offload),
@@ -148,6 +158,12 @@ const struct opt_program gateway_program = {
 		"--forget-endpoints turns it off.\n"
 		"What a crash leaves behind is taken over by the next start, or taken away by "
 		"--clean-up.\n"
+		"With --backend kernel, or auto where the kernel has WireGuard and no client has "
+		"limits, the kernel carries the packets, also while the gateway restarts in "
+		"place.\n"
+		"Limits of clients and client_why need the engine.\n"
+		"A daemon named by --backend uapi:PATH keeps its interface, whose name --interface "
+		"must give; a gateway that stops takes its key and its peers out of it.\n"
 		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
 	.extra = "FILES\n"
 		 "  gateway.db in the state directory holds clients and settings; private and "
@@ -215,6 +231,7 @@ static enum err_code given_check(const struct options *o, struct err *e)
 
 enum err_code options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
+	struct device_choice backend;
 	enum log_level level;
 	enum err_code rc;
 	char shown[64];
@@ -234,6 +251,9 @@ enum err_code options_parse(struct options *o, int argc, char **argv, struct err
 			       "--log-level \"%s\" is none of silent, error, warn, info, debug",
 			       shown);
 	}
+	rc = device_choice_parse(&backend, o->backend, e);
+	if (rc)
+		return err_wrap(e, rc, "option --backend");
 	log_set_level(level);
 	log_json(o->log_json);
 	rc = given_fill(o, e);

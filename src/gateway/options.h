@@ -11,6 +11,7 @@ struct options {
 	const char *socket;
 	const char *interface, *network, *network6, *endpoint, *dns; /* NULL: as stored */
 	uint32_t port, mtu; /* 0: as stored */
+	const char *backend; /* as device_choice_parse reads it */
 	uint32_t workers;
 	bool no_offload;
 	bool forget_endpoints;
