@@ -69,7 +69,7 @@ enum err_code client_conf_write(struct buf *out, const struct client *c, const s
 	struct ip_prefix allowed[4];
 	struct wg_conf_peer peer = {
 		.public_key = *server,
-		.has_psk = true,
+		.has_psk = !ct_is_zero(&c->psk, sizeof c->psk),
 		.psk = c->psk,
 		.allowed_ips = allowed,
 		.allowed_ip_count = allowed_fill(allowed, c, s),

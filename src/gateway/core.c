@@ -176,6 +176,7 @@ static const struct {
 	{ "core", "validate_subnet_change", core_validate_subnet_change },
 	{ "core", "change_subnet", core_change_subnet },
 	{ "core", "show_file", core_show_file },
+	{ "core", "import_installation", core_import_installation },
 	{ "dns", "change_dns_servers", core_change_dns_servers },
 	{ "dns", "test_dns_servers", core_test_dns_servers },
 	{ "dns", "status", core_dns_status },

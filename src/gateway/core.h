@@ -40,6 +40,9 @@ struct core_host {
 				    bool (*fn)(void *arg, const char *ifname,
 					       const struct ip_prefix *address),
 				    void *arg, struct err *e);
+	/* Makes the live device that of another server. */
+	enum err_code (*set_server)(void *ctx, const struct secret_key *k, uint16_t port,
+				    struct err *e);
 	/* Starts the program anew, soon.  `asker` (copied; NULL: nobody) is answered by the new one,
 	 * by core_restarted_line.  False when that is under way already.  NULL: it cannot be. */
 	bool (*restart)(void *ctx, const struct core_later *asker);
@@ -148,6 +151,8 @@ enum api_code core_get_subnet_info(struct core *c, json_t *params, json_t **data
 enum api_code core_validate_subnet_change(struct core *c, json_t *params, json_t **data,
 					  struct err *e);
 enum api_code core_change_subnet(struct core *c, json_t *params, json_t **data, struct err *e);
+enum api_code core_import_installation(struct core *c, json_t *params, json_t **data,
+				       struct err *e);
 enum api_code core_show_file(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_change_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);
 enum api_code core_test_dns_servers(struct core *c, json_t *params, json_t **data, struct err *e);

@@ -245,7 +245,13 @@ enum api_code core_export_client(struct core *c, json_t *params, json_t **data, 
 		return core_code_of(rc);
 	if (c->host.default_source(c->host.ctx, &source, &ignored))
 		source = (struct ip_addr){ 0 };
-	rc = client_conf_write(&text, &client, &c->settings, &c->server_key, &source, e);
+	if (ct_is_zero(&client.private_key, KEY_LEN)) /* of an import */
+		rc = err_set(
+			e, ERR_MISSING,
+			"the private key of client %s was never here: only its own file has it",
+			client.name);
+	else
+		rc = client_conf_write(&text, &client, &c->settings, &c->server_key, &source, e);
 	if (rc == ERR_OK && buf_ok(&text))
 		*data = json_pack("{s:o,s:s#}", "client", client_json(&client, true), "config",
 				  text.p, (int)text.n);

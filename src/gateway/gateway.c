@@ -104,6 +104,14 @@ static enum err_code host_interfaces(void *ctx, interface_fn *fn, void *arg, str
 	return interfaces_walk(fn, arg, e);
 }
 
+static enum err_code host_set_server(void *ctx, const struct secret_key *k, uint16_t port,
+				     struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return backend_set_server(g->backend, k, port, e);
+}
+
 static bool host_restart(void *ctx, const struct core_later *asker)
 {
 	struct gateway *g = ctx;
@@ -408,6 +416,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 			.drops = host_drops,
 			.interfaces = host_interfaces,
 			.restart = host_restart,
+			.set_server = host_set_server,
 			.net_compare = host_net_compare,
 			.net_status = host_net_status,
 		},

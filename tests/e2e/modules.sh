@@ -113,3 +113,165 @@ check_eq "nothing was changed" 10.53.0.1 "$(q dns get_dns_servers | jq -r .data.
 kill -KILL "$gateway"; wait "$gateway" 2>/dev/null
 check "starts again" gateway_start
 check_eq "the change is durable" "10.53.0.1 10.53.0.3" "$(q dns get_dns_servers | jq -r '.data | "\(.primary) \(.secondary)"')"
+
+# ---- service ----
+
+a=$(q core service_logs lines=2)
+fields service_logs "logs count service lines_requested source" .data "$a"
+check_eq "service_logs: as many as asked for" "2 2 2" "$(jq -r '.data | "\(.count) \(.lines_requested) \(.logs | length)"' <<<"$a")"
+check_has "service_logs: lines with their time" "$(jq -r '.data.logs[-1]' <<<"$a")" '^20..-..-..T[0-9:.]*Z (info|warn|error) [a-z_.]+'
+check_eq "service_logs: too many" INVALID_PARAMETER "$(code core service_logs lines=100000)"
+for k in $(q core list_clients | jq -r '.data.clients[].name'); do
+	q core export_client client_name=$k | jq -r '.data.client | .private_key, .preshared_key'
+done >"$work/keys"
+check_eq "no key is in the log" "" "$(grep -Ff "$work/keys" <(q core service_logs lines=1000; cat "$work/gateway.log"))"
+
+a=$(q core get_firewall_status)
+fields get_firewall_status "ufw iptables nat ports status" .data "$a"
+fields "get_firewall_status, ufw" "status port_51820" .data.ufw "$a"
+fields "get_firewall_status, iptables" "forward_policy nat_rules" .data.iptables "$a"
+fields "get_firewall_status, nat" "masquerade interface" .data.nat "$a"
+fields "get_firewall_status, ports" "51820/udp 22/tcp" .data.ports "$a"
+check_eq "get_firewall_status" "active ACCEPT enabled up0 open closed" "$(jq -r '.data | "\(.status) \(.iptables.forward_policy) \(.nat.masquerade) \(.nat.interface) \(.ports["51820/udp"]) \(.ports["22/tcp"])"' <<<"$a")"
+ns G nft delete table inet "qanat_$if_g"
+check_has "a table that is gone is seen, or back already" "$(q core get_firewall_status | jq -r .data.status)" 'active'
+
+pid=$(q core server_status | jq -r .data.service.pid)
+(qanat --socket "$sock" --json dns test_dns_servers servers=10.53.0.6 >"$work/interrupted") & # waits 5 s
+waiting=$!
+sleep 0.3
+a=$(q core restart_service)
+fields restart_service "restarted service_active interface_up service message" .data "$a"
+check_eq "restart_service: it is back when it answers" "true true true" "$(jq -r '.data | "\(.restarted) \(.service_active) \(.interface_up)"' <<<"$a")"
+check_eq "the same process" "$pid" "$(q core server_status | jq -r .data.service.pid)"
+check_eq "which has started anew" true "$(q core service_logs lines=1000 | jq '.data.logs | any(contains("gateway.ready"))')"
+wait $waiting
+check_eq "what was under way is answered" SERVICE_ERROR "$(jq -r .code "$work/interrupted")"
+check_eq "its clients are there" 3 "$(ns G wg show "$if_g" peers | wc -l)"
+
+# ---- files ----
+
+a=$(q core show_file name=clients.db | jq -r .data.content)
+fields "clients.db, a client" "name ip private_key public_key preshared_key created enabled" '._default["1"]' "$a"
+fields "clients.db, an address" "ip client_name assigned_at" '.ip_assignments["1"]' "$a"
+check_eq "clients.db has the key that is exported" "$(q core export_client client_name=alice | jq -r .data.client.private_key)" \
+	"$(jq -r '._default[] | select(.name == "alice") | .private_key' <<<"$a")"
+a=$(q core show_file name=phantom.json | jq -r .data.content)
+fields phantom.json "version wireguard server tweaks dns multihop" . "$a"
+fields "phantom.json, wireguard" "interface port network" .wireguard "$a"
+fields "phantom.json, server" "ip private_key public_key" .server "$a"
+fields "phantom.json, dns" "primary secondary" .dns "$a"
+fields "phantom.json, multihop" "enabled active_exit vpn_interface_name updated_at" .multihop "$a"
+check_eq "phantom.json has the server's key" "$(jq -r .server.private_key <<<"$a" | wg pubkey)" "$(jq -r .server.public_key <<<"$a")"
+a=$(q core show_file name=wg_main.conf | jq -r .data.content)
+check_has "wg_main.conf" "$a" '^ListenPort = 51820$'
+check_has "wg_main.conf names the clients" "$a" '^# Client: alice$'
+check_eq "another file" CONFIG_NOT_FOUND "$(code core show_file name=../../etc/passwd)"
+
+# ---- subnet ----
+
+a=$(q core get_subnet_info)
+fields get_subnet_info "current_subnet subnet_size clients server_ip can_change blockers main_interface warnings" .data "$a"
+fields "get_subnet_info, clients" "total total_configured active clients" .data.clients "$a"
+fields "get_subnet_info, a client" "ip created last_seen" .data.clients.clients.alice "$a"
+fields "get_subnet_info, blockers" "ghost_mode multihop active_connections" .data.blockers "$a"
+fields "get_subnet_info, main_interface" "interface ip network" .data.main_interface "$a"
+check_eq "get_subnet_info" "10.8.0.0/24 256 10.8.0.1 up0 192.0.2.0/24" "$(jq -r '.data | "\(.current_subnet) \(.subnet_size) \(.server_ip) \(.main_interface.interface) \(.main_interface.network)"' <<<"$a")"
+a=$(q core validate_subnet_change new_subnet=10.9.0.0/25)
+fields validate_subnet_change "valid new_subnet current_subnet checks warnings errors ip_mapping_preview" .data "$a"
+fields "validate_subnet_change, checks" "subnet_size private_subnet network_conflicts capacity blockers" .data.checks "$a"
+fields "validate_subnet_change, size" "valid usable_ips prefixlen" .data.checks.subnet_size "$a"
+fields "validate_subnet_change, private" "valid private_range" .data.checks.private_subnet "$a"
+fields "validate_subnet_change, conflicts" "valid conflicts" .data.checks.network_conflicts "$a"
+fields "validate_subnet_change, capacity" "valid usable_ips required_ips utilization_after" .data.checks.capacity "$a"
+fields "validate_subnet_change, preview" "total_mappings mappings" .data.ip_mapping_preview "$a"
+check_eq "validate_subnet_change" "true 126 4" "$(jq -r '.data | "\(.valid) \(.checks.subnet_size.usable_ips) \(.ip_mapping_preview.total_mappings)"' <<<"$a")"
+ip -n "q${id}U" addr add 10.20.0.1/16 dev lo
+ip -n "q${id}G" addr add 10.20.0.2/16 dev up0
+a=$(q core validate_subnet_change new_subnet=10.20.5.0/24)
+check_eq "a conflict is named" "false up0 10.20.0.0/16" "$(jq -r '.data | "\(.valid) \(.checks.network_conflicts.conflicts[0] | .interface + " " + .network)"' <<<"$a")"
+check_eq "it is refused" VALIDATION_ERROR "$(code core change_subnet new_subnet=10.20.5.0/24 confirm=true)"
+check_eq "without a yes" VALIDATION_ERROR "$(code core change_subnet new_subnet=10.9.0.0/25)"
+
+whole() { # NETWORK SERVER/LEN CLIENT...: store, device and host say the same.
+	local net=$1 server=$2 got want
+	shift 2
+	got=$(q core get_subnet_info | jq -r '.data | .current_subnet, (.clients.clients[] | .ip)' | sort | xargs)
+	want=$(printf '%s\n' "$net" "$@" | sort | xargs)
+	[ "$got" = "$want" ] || { echo "store: $got, wanted $want"; return 1; }
+	got=$(ns G wg show "$if_g" allowed-ips | grep -o '[0-9.]*/32' | sort | xargs)
+	want=$(printf '%s/32\n' "$@" | sort | xargs)
+	[ "$got" = "$want" ] || { echo "device: $got, wanted $want"; return 1; }
+	got=$(ip -n "q${id}G" -4 -o addr show dev "$if_g" | awk '{print $4}' | xargs)
+	[ "$got" = "$server" ] || { echo "interface: $got, wanted $server"; return 1; }
+	ns G nft list table inet "qanat_$if_g" | grep -q "ip saddr $net" || { echo "the nft table does not have $net"; return 1; }
+}
+old=(10.8.0.0/24 10.8.0.1/24 10.8.0.2 10.8.0.3 10.8.0.4)
+new=(10.9.0.0/25 10.9.0.1/25 10.9.0.2 10.9.0.3 10.9.0.4)
+check "before the change" whole "${old[@]}"
+a=$(q core change_subnet new_subnet=10.9.0.0/25 confirm=true)
+fields change_subnet "success old_subnet new_subnet clients_updated backup_id ip_mapping" .data "$a"
+check "after the change" whole "${new[@]}"
+backup=$state/backups/$(jq -r .data.backup_id <<<"$a")
+check_eq "the backup" "backup_metadata.json clients.db firewall_rules.json phantom.json wg_main.conf" "$(ls "$backup" | xargs)"
+check_eq "is its owner's only" "600 700" "$(stat -c %a "$backup"/* | sort -u | xargs) $(stat -c %a "$backup")"
+check_eq "and has no keys in it" "" "$(grep -rFf "$work/keys" "$backup")"
+check_has "exports have the new address and length" "$(q core export_client client_name=alice | jq -r .data.config)" '^Address = 10\.9\.0\.2/25'
+stop "$gateway"
+check "the option of before does not stop the next start" gateway_start --network 10.9.0.0/25
+check "after a start" whole "${new[@]}"
+check_eq "and back" OK "$(code core change_subnet new_subnet=10.8.0.0/24 confirm=true)"
+check "all is as before" whole "${old[@]}"
+stop "$gateway"
+check "an option that was overruled is passed over" gateway_start --network 10.9.0.0/25
+check "and changes nothing" whole "${old[@]}"
+stop "$gateway"
+
+# ---- killed at each step of a change ----
+
+if [ -n "${QANAT_FAULT_BIN:-}" ]; then
+	bin=$QANAT_FAULT_BIN
+	cp -a "$state" "$work/state.old"
+	change() { q core change_subnet new_subnet=10.9.0.0/25 confirm=true >"$work/change.out" 2>&1; }
+	points() { grep -c '^fault' "$work/gateway.log"; }
+	with=(QANAT_FAULT_TRACE=1)
+	check "starts to count the steps" gateway_start
+	first=$(points)
+	check "changes to count the steps" change
+	last=$(points)
+	stop "$gateway"
+	# Every step near the commit, which is among the last; of those in front as many as there is time for.
+	stride=$(((last - first) / ${MODULES_CRASHES:-40} + 1))
+	n_old=0 n_new=0 n_bad=0
+	for ((k = first + 1; k <= last; k += k < last - 8 ? stride : 1)); do
+		rm -rf "$state"
+		cp -a "$work/state.old" "$state"
+		with=("QANAT_CRASH_AT=$k")
+		if ! gateway_start; then n_bad=$((n_bad + 1)); not_ok "killed at step $k" "it died before the change"; continue; fi
+		change
+		answered=$(jq -r .success "$work/change.out" 2>/dev/null)
+		if kill -0 "$gateway" 2>/dev/null; then not_ok "killed at step $k" "it lives"; stop "$gateway"; continue; fi
+		wait "$gateway" 2>/dev/null
+		with=(A=)
+		if ! gateway_start; then
+			n_bad=$((n_bad + 1))
+			not_ok "killed at step $k" "it does not start again: $(tail -n 1 "$work/gateway.log")"
+			continue
+		fi
+		if whole "${new[@]}" >"$work/whole.new"; then
+			n_new=$((n_new + 1))
+		elif [ "$answered" = true ]; then
+			not_ok "killed at step $k" "the answer was success, and the new network is not there"
+		elif whole "${old[@]}" >"$work/whole.old"; then
+			n_old=$((n_old + 1))
+		else
+			not_ok "killed at step $k" "neither: $(cat "$work/whole.old" "$work/whole.new")"
+		fi
+		stop "$gateway"
+	done
+	echo "# $((last - first)) steps; killed: $n_old times the old network, $n_new times the new one"
+	check "killed in front of the commit and behind it" [ "$n_old" -ge 5 -a "$n_new" -ge 1 -a "$n_bad" -eq 0 ]
+	with=(A=) bin=$QANAT_BIN
+else
+	skip "killed at each step of a change" "needs QANAT_FAULT_BIN, programs with fault points"
+fi

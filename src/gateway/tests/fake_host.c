@@ -145,6 +145,16 @@ static enum err_code interfaces(void *ctx,
 	return ERR_OK;
 }
 
+static enum err_code set_server(void *ctx, const struct secret_key *k, uint16_t port, struct err *e)
+{
+	struct fake_host *h = ctx;
+
+	(void)e;
+	public_key_of(&h->device_key, k);
+	h->device_port = port;
+	return ERR_OK;
+}
+
 static int64_t wall_ns(void *ctx)
 {
 	const struct fake_host *h = ctx;
@@ -154,7 +164,7 @@ static int64_t wall_ns(void *ctx)
 
 static bool core_open(struct fake_host *h, const struct settings_given *given)
 {
-	struct secret_key k = { .b = { 1, 2, 3 } };
+	struct secret_key k = { .b = { 1, 2, 3 } }, stored;
 	struct err e = { 0 };
 
 	h->core.state_dir = h->dir;
@@ -163,16 +173,20 @@ static bool core_open(struct fake_host *h, const struct settings_given *given)
 					   apply, firewall_active, default_source, wall_ns };
 	h->core.host.drops = drops;
 	h->core.host.interfaces = interfaces;
-	public_key_of(&h->core.server_key, &k);
+	h->core.host.set_server = set_server;
 	if (store_open(&h->core.store, h->dir, &e) ||
 	    settings_load(&h->core.settings, h->core.store, given, &e) ||
-	    settings_store(&h->core.settings, h->core.store, &e) ||
-	    store_set_secret(h->core.store, CORE_SERVER_KEY, k.b, sizeof k.b, &e)) {
+	    settings_store(&h->core.settings, h->core.store, &e)) {
 		(void)fprintf(stderr, "%s\n", e.msg);
 		return false;
 	}
+	if (store_secret(h->core.store, CORE_SERVER_KEY, stored.b, sizeof stored.b, &e) == ERR_OK)
+		k = stored;
+	else if (store_set_secret(h->core.store, CORE_SERVER_KEY, k.b, sizeof k.b, &e))
+		return false;
+	public_key_of(&h->core.server_key, &k);
 	h->network = h->core.settings.network;
-	return true;
+	return set_server(h, &k, h->core.settings.port, &e) == ERR_OK;
 }
 
 bool fake_host_open(struct fake_host *h, const struct settings_given *given)

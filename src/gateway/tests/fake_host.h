@@ -25,6 +25,8 @@ struct fake_host {
 	bool apply_fails;
 	unsigned apply_fails_at; /* which call; 0: none */
 	struct ip_prefix network; /* as last applied */
+	struct public_key device_key;
+	uint16_t device_port;
 	bool has_default_route;
 	bool is_down; /* the interface */
 	uint64_t bad_mac1;
