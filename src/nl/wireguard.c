@@ -90,9 +90,10 @@ static bool take_peer(void *ctx, const struct nl_wg_peer *p)
 static bool take_allowed_ip(void *ctx, const struct ip_prefix *ip)
 {
 	struct reading *d = ctx;
+	struct nl_wg_peer *p = newest(d);
 	struct ip_prefix *row;
 
-	if (d->ips.count == NL_WG_IPS_MAX)
+	if (!p || d->ips.count == NL_WG_IPS_MAX)
 		return false;
 	row = rows_add(&d->ips);
 	if (!row) {
@@ -100,7 +101,7 @@ static bool take_allowed_ip(void *ctx, const struct ip_prefix *ip)
 		return false;
 	}
 	*row = *ip;
-	newest(d)->ip_count++;
+	p->ip_count++;
 	return true;
 }
 
