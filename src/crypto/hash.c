@@ -4,51 +4,40 @@
 #include <openssl/params.h>
 #include <sodium.h>
 
+#include "crypto/blake2s.h"
 #include "crypto/ossl.h"
 
-#define BLAKE2S_BLOCK 64
-
-/* OpenSSL wipes the digest's state in EVP_DigestFinal_ex. */
 void blake2s_hash2(uint8_t out[BLAKE2S_LEN], const void *a, size_t a_len, const void *b,
 		   size_t b_len)
 {
-	EVP_MD_CTX *ctx = ossl_thread()->blake2s;
+	struct blake2s s;
 
-	OSSL_MUST(EVP_DigestInit_ex2(ctx, ossl()->blake2s, NULL));
-	OSSL_MUST(EVP_DigestUpdate(ctx, a, a_len));
-	OSSL_MUST(EVP_DigestUpdate(ctx, b, b_len));
-	OSSL_MUST(EVP_DigestFinal_ex(ctx, out, NULL));
+	blake2s_begin(&s, BLAKE2S_LEN, NULL, 0);
+	blake2s_add(&s, a, a_len);
+	blake2s_add(&s, b, b_len);
+	blake2s_end(&s, out, BLAKE2S_LEN);
 }
 
 void blake2s_keyed(uint8_t *out, size_t out_len, const void *key, size_t key_len, const void *in,
 		   size_t in_len)
 {
-	static uint8_t zero_key[BLAKE2S_LEN]; /* not const only for OSSL_PARAM; never written */
-	EVP_MAC_CTX *ctx = ossl_thread()->blake2s_mac;
-	size_t size = out_len, made = 0;
-	OSSL_PARAM set_size[] = {
-		OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
-		OSSL_PARAM_construct_end(),
-	};
-	OSSL_PARAM set_zero_key[] = {
-		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, zero_key, sizeof zero_key),
-		OSSL_PARAM_construct_end(),
-	};
+	struct blake2s s;
 
 	BUG_ON(out_len < 1 || out_len > BLAKE2S_LEN || key_len < 1 || key_len > BLAKE2S_LEN);
-	OSSL_MUST(EVP_MAC_init(ctx, key, key_len, set_size));
-	OSSL_MUST(EVP_MAC_update(ctx, in, in_len));
-	OSSL_MUST(EVP_MAC_final(ctx, out, &made, out_len) && made == out_len);
-	OSSL_MUST(EVP_MAC_CTX_set_params(ctx, set_zero_key)); /* it would keep the key */
+	blake2s_begin(&s, out_len, key, key_len);
+	blake2s_add(&s, in, in_len);
+	blake2s_end(&s, out, out_len);
 }
 
-/* RFC 2104: H((K ^ opad) || H((K ^ ipad) || text)), a key longer than a block hashed first.  Two
- * plain digests cost half of what OpenSSL's HMAC object does with its set-up. */
-void hmac_blake2s(uint8_t out[BLAKE2S_LEN], const void *key, size_t key_len, const void *in,
-		  size_t in_len)
+/* An HMAC's key in use: the two hashes, each with its block of key (RFC 2104). */
+struct hmac_state {
+	struct blake2s inner, outer;
+};
+
+/* H((K ^ opad) || H((K ^ ipad) || text)), a key longer than a block hashed first. */
+static void hmac_begin(struct hmac_state *m, const void *key, size_t key_len)
 {
 	uint8_t pad[BLAKE2S_BLOCK] = { 0 };
-	uint8_t inner[BLAKE2S_LEN];
 
 	if (key_len > sizeof pad)
 		blake2s_hash2(pad, key, key_len, NULL, 0);
@@ -56,12 +45,38 @@ void hmac_blake2s(uint8_t out[BLAKE2S_LEN], const void *key, size_t key_len, con
 		memcpy(pad, key, key_len);
 	for (size_t i = 0; i < sizeof pad; i++)
 		pad[i] ^= 0x36;
-	blake2s_hash2(inner, pad, sizeof pad, in, in_len);
+	blake2s_begin(&m->inner, BLAKE2S_LEN, NULL, 0);
+	blake2s_add(&m->inner, pad, sizeof pad);
 	for (size_t i = 0; i < sizeof pad; i++)
 		pad[i] ^= 0x36 ^ 0x5c;
-	blake2s_hash2(out, pad, sizeof pad, inner, sizeof inner);
+	blake2s_begin(&m->outer, BLAKE2S_LEN, NULL, 0);
+	blake2s_add(&m->outer, pad, sizeof pad);
 	wipe(pad, sizeof pad);
+}
+
+/* One text under the key, which stays in use. */
+static void hmac_of(const struct hmac_state *m, uint8_t out[BLAKE2S_LEN], const void *in,
+		    size_t in_len)
+{
+	struct blake2s s = m->inner;
+	uint8_t inner[BLAKE2S_LEN];
+
+	blake2s_add(&s, in, in_len);
+	blake2s_end(&s, inner, sizeof inner);
+	s = m->outer;
+	blake2s_add(&s, inner, sizeof inner);
+	blake2s_end(&s, out, BLAKE2S_LEN);
 	wipe(inner, sizeof inner);
+}
+
+void hmac_blake2s(uint8_t out[BLAKE2S_LEN], const void *key, size_t key_len, const void *in,
+		  size_t in_len)
+{
+	struct hmac_state m;
+
+	hmac_begin(&m, key, key_len);
+	hmac_of(&m, out, in, in_len);
+	wipe(&m, sizeof m);
 }
 
 /* WireGuard paper 5.4: t0 = HMAC(key, input), t1 = HMAC(t0, 0x1), ti = HMAC(t0, t(i-1) || i). */
@@ -70,15 +85,20 @@ void kdf_blake2s(uint8_t out1[BLAKE2S_LEN], uint8_t *out2, uint8_t *out3,
 {
 	uint8_t t0[BLAKE2S_LEN], t[BLAKE2S_LEN + 1];
 	uint8_t *const outs[] = { out1, out2, out3 };
+	struct hmac_state m;
 	size_t t_len = 0;
 
 	hmac_blake2s(t0, key, BLAKE2S_LEN, in, in_len);
+	hmac_begin(&m, t0, sizeof t0);
+	blake2s_flush(&m.inner); /* once for all outputs: their texts are never empty */
+	blake2s_flush(&m.outer);
 	for (uint8_t i = 0; i < ARRAY_LEN(outs) && outs[i]; i++) {
 		t[t_len] = (uint8_t)(i + 1);
-		hmac_blake2s(t, t0, sizeof t0, t, t_len + 1);
+		hmac_of(&m, t, t, t_len + 1);
 		memcpy(outs[i], t, BLAKE2S_LEN);
 		t_len = BLAKE2S_LEN;
 	}
+	wipe(&m, sizeof m);
 	wipe(t0, sizeof t0);
 	wipe(t, sizeof t);
 }

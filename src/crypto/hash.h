@@ -1,6 +1,7 @@
 /* hash.h - BLAKE2s (RFC 7693), HMAC and the KDFs of the WireGuard paper (5.4), HKDF (RFC 5869).
  *
- * Over OpenSSL.  Any thread; a hash state belongs to one.  Inputs may alias outputs where noted.
+ * BLAKE2s is ours (docs/decisions/0017), the rest OpenSSL's.  Any thread.  Inputs may alias
+ * outputs where noted.
  */
 #ifndef QANAT_CRYPTO_HASH_H
 #define QANAT_CRYPTO_HASH_H

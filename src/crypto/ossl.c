@@ -23,8 +23,6 @@ static void thread_free(void *p)
 
 	if (!t)
 		return;
-	EVP_MD_CTX_free(t->blake2s);
-	EVP_MAC_CTX_free(t->blake2s_mac);
 	EVP_MAC_CTX_free(t->hmac_sha256);
 	EVP_CIPHER_CTX_free(t->seal);
 	EVP_CIPHER_CTX_free(t->open);
@@ -38,14 +36,11 @@ static void algorithms_fetch(void)
 {
 	struct ossl_algorithms *a = &algorithms;
 
-	a->blake2s = EVP_MD_fetch(NULL, "BLAKE2S-256", NULL);
-	a->blake2s_mac = EVP_MAC_fetch(NULL, "BLAKE2SMAC", NULL);
 	a->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	a->hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
 	a->chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
 	a->aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	algorithms_ok = a->blake2s && a->blake2s_mac && a->hmac && a->hkdf &&
-			a->chacha20_poly1305 && a->aes_256_gcm &&
+	algorithms_ok = a->hmac && a->hkdf && a->chacha20_poly1305 && a->aes_256_gcm &&
 			pthread_key_create(&thread_end, thread_free) == 0;
 }
 
@@ -72,8 +67,6 @@ static struct ossl_thread *thread_new(void)
 	struct ossl_thread *t = calloc(1, sizeof *t);
 
 	OSSL_MUST(t);
-	OSSL_MUST(t->blake2s = EVP_MD_CTX_new());
-	OSSL_MUST(t->blake2s_mac = EVP_MAC_CTX_new(a->blake2s_mac));
 	OSSL_MUST(t->hmac_sha256 = EVP_MAC_CTX_new(a->hmac));
 	OSSL_MUST(EVP_MAC_CTX_set_params(t->hmac_sha256, hmac_params));
 	OSSL_MUST(t->seal = EVP_CIPHER_CTX_new());

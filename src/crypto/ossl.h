@@ -13,8 +13,6 @@
 #include "base/defs.h"
 
 struct ossl_algorithms { /* const after crypto_init */
-	EVP_MD *blake2s;
-	EVP_MAC *blake2s_mac;
 	EVP_MAC *hmac;
 	EVP_KDF *hkdf;
 	EVP_CIPHER *chacha20_poly1305;
@@ -22,8 +20,6 @@ struct ossl_algorithms { /* const after crypto_init */
 };
 
 struct ossl_thread { /* owner: its thread */
-	EVP_MD_CTX *blake2s;
-	EVP_MAC_CTX *blake2s_mac;
 	EVP_MAC_CTX *hmac_sha256; /* digest already chosen */
 	EVP_CIPHER_CTX *seal; /* of batches: keyed with aead_key `seal_id`, 0: with none */
 	EVP_CIPHER_CTX *open;

@@ -4,6 +4,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "base/encode.h"
 #include "crypto/hash.h"
@@ -112,6 +114,48 @@ static void blake2s_aliasing(void **state)
 	memcpy(x, b, sizeof x);
 	blake2s_hash2(x, a, sizeof a, x, sizeof x);
 	assert_memory_equal(x, want, sizeof x);
+}
+
+/* Against OpenSSL's, on every length up to some blocks, cut in two anywhere. */
+static void blake2s_is_openssls(void **state)
+{
+	EVP_MD *md = EVP_MD_fetch(NULL, "BLAKE2S-256", NULL);
+	uint8_t in[300], want[32], out[32];
+
+	(void)state;
+	assert_non_null(md);
+	for (size_t i = 0; i < sizeof in; i++)
+		in[i] = (uint8_t)(i * 37 + i / 7);
+	for (size_t n = 0; n <= sizeof in; n++) {
+		assert_int_equal(EVP_Digest(in, n, want, NULL, md, NULL), 1);
+		for (size_t cut = 0; cut <= n; cut += 1 + n / 9) {
+			blake2s_hash2(out, in, cut, in + cut, n - cut);
+			assert_memory_equal(out, want, sizeof want);
+		}
+	}
+	EVP_MD_free(md);
+}
+
+/* The same for HMAC, with keys below, at and above a block, and with nothing to authenticate. */
+static void hmac_blake2s_is_openssls(void **state)
+{
+	static const size_t key_lens[] = { 1, 32, 63, 64, 65, 130 }, lens[] = { 0, 1, 33, 64, 200 };
+	EVP_MD *md = EVP_MD_fetch(NULL, "BLAKE2S-256", NULL);
+	uint8_t key[130], in[200], want[32], out[32];
+	unsigned len;
+
+	(void)state;
+	assert_non_null(md);
+	memset(key, 0x5a, sizeof key);
+	memset(in, 0xa5, sizeof in);
+	for (size_t k = 0; k < ARRAY_LEN(key_lens); k++) {
+		for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+			assert_non_null(HMAC(md, key, (int)key_lens[k], in, lens[i], want, &len));
+			hmac_blake2s(out, key, key_lens[k], in, lens[i]);
+			assert_memory_equal(out, want, sizeof want);
+		}
+	}
+	EVP_MD_free(md);
 }
 
 static void keyed_leaves_no_trace(void **state)
@@ -286,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blake2s_table),	 cmocka_unit_test(blake2s_kat),
 		cmocka_unit_test(blake2s_short),	 cmocka_unit_test(blake2s_aliasing),
+		cmocka_unit_test(blake2s_is_openssls),	 cmocka_unit_test(hmac_blake2s_is_openssls),
 		cmocka_unit_test(keyed_leaves_no_trace), cmocka_unit_test(kdf_vectors),
 		cmocka_unit_test(hkdf_vectors),		 cmocka_unit_test(hkdf_table),
 		cmocka_unit_test(hmac_sha256_vectors),	 cmocka_unit_test(hmac_sha256_table),
