@@ -173,18 +173,17 @@ enum wg_verdict wg_receive_begin(struct wg_device *d, uint8_t *dgram, size_t n, 
 	return WG_OK;
 }
 
-/* What each authentic packet tells, whatever is in it. */
-static void note_authentic(struct wg_receive *r, const struct wg_path *from, int64_t now,
-			   struct wg_events *ev)
+/* What authentic packets of a session tell, whatever is in them. */
+static void note_authentic(const struct wg_receive_run *run, int64_t now, struct wg_events *ev)
 {
-	struct wg_session *s = r->session;
-	struct wg_peer *p = r->peer;
+	struct wg_session *s = run->session;
+	struct wg_peer *p = s->peer;
 
-	atomic_fetch_add_explicit(&p->rx_bytes, r->len + WG_TRANSPORT_MIN, memory_order_relaxed);
-	atomic_fetch_add_explicit(&p->rx_packets, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->rx_bytes, run->bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->rx_packets, run->packets, memory_order_relaxed);
 	wg_timers_received(p, now);
-	if (wg_peer_would_roam(p, from))
-		raise_event(p, ev, WG_EV_ROAMED, s->id, from, now);
+	if (wg_peer_would_roam(p, run->from))
+		raise_event(p, ev, WG_EV_ROAMED, s->id, run->from, now);
 	if (s->is_initiator) {
 		if (wg_timers_rekey_on_receive(s, now) &&
 		    s == atomic_load_explicit(&p->current, memory_order_relaxed) &&
@@ -194,27 +193,62 @@ static void note_authentic(struct wg_receive *r, const struct wg_path *from, int
 	} else if (s == atomic_load_explicit(&p->next, memory_order_relaxed)) {
 		raise_event(p, ev, WG_EV_SESSION_CONFIRMED, s->id, NULL, now);
 	}
+	if (run->has_data && wg_timers_data_received(p, now))
+		raise_event(p, ev, WG_EV_TIMERS, 0, NULL, now);
 }
 
-enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
-				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
-				uint32_t *inner_len, struct wg_events *ev)
+void wg_receive_end(struct wg_receive_run *run, int64_t now, struct wg_events *ev)
+{
+	if (run->packets)
+		note_authentic(run, now, ev);
+	run->packets = 0;
+	run->session = NULL;
+}
+
+/* The owner of the longest prefix and nobody else: that some prefix of the peer holds the address
+ * is not enough (paper, section 2). */
+static bool source_allowed(const struct wg_device *d, struct wg_receive_run *run,
+			   const struct wg_peer *p, const struct ip_view *v)
+{
+	bool v6 = v->family == IP_V6;
+	uint64_t first = v6 ? load_le64(v->src) : load_le32(v->src);
+	uint64_t second = v6 ? load_le64(v->src + 8) : 0;
+
+	if (run->source_family == v->family && run->source[0] == first && run->source[1] == second)
+		return true;
+	if (lpm_find(d->allowed, v->family, v->src) != p)
+		return false;
+	run->source_family = v->family;
+	run->source[0] = first;
+	run->source[1] = second;
+	return true;
+}
+
+enum wg_verdict wg_receive_next(struct wg_device *d, struct wg_receive_run *run,
+				struct wg_receive *r, const struct wg_path *from, uint8_t outer_ecn,
+				int64_t now, uint32_t *inner_len, struct wg_events *ev)
 {
 	enum wg_verdict over;
 	struct ip_view v;
 
 	if (!wg_session_accept(r->session, r->counter))
 		return DROP_REPLAY;
-	note_authentic(r, from, now, ev);
+	if (run->session != r->session || run->from != from) {
+		wg_receive_end(run, now, ev);
+		run->session = r->session;
+		run->from = from;
+		run->bytes = 0;
+		run->has_data = false;
+		run->source_family = IP_NONE;
+	}
+	run->packets++;
+	run->bytes += r->len + WG_TRANSPORT_MIN;
 	if (!r->len)
 		return WG_KEEPALIVE; /* and never an answer to it */
-	if (wg_timers_data_received(r->peer, now))
-		raise_event(r->peer, ev, WG_EV_TIMERS, 0, NULL, now);
+	run->has_data = true;
 	if (!ip_view(&v, r->text, r->len))
 		return DROP_NOT_IP;
-	/* The owner of the longest prefix and nobody else: that some prefix of the peer holds the
-	 * address is not enough (paper, section 2). */
-	if (lpm_find(d->allowed, v.family, v.src) != r->peer)
+	if (!source_allowed(d, run, r->peer, &v))
 		return DROP_SOURCE;
 	if (!ecn_decapsulate(r->text, &v, outer_ecn))
 		return DROP_ECN;
@@ -223,6 +257,17 @@ enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
 	    !wg_peer_admit(r->peer, WG_UP, inner_len, 1, now, &over))
 		return over;
 	return WG_OK;
+}
+
+enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
+				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
+				uint32_t *inner_len, struct wg_events *ev)
+{
+	struct wg_receive_run run = { 0 };
+	enum wg_verdict v = wg_receive_next(d, &run, r, from, outer_ecn, now, inner_len, ev);
+
+	wg_receive_end(&run, now, ev);
+	return v;
 }
 
 /* ---- counts ---- */

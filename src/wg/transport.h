@@ -87,6 +87,23 @@ enum wg_verdict wg_receive_done(struct wg_device *d, struct wg_receive *r,
 				const struct wg_path *from, uint8_t outer_ecn, int64_t now,
 				uint32_t *inner_len, struct wg_events *ev);
 
+/* The same for the packets of a batch: what those of one session and path in a row tell is counted
+ * and noted once, and an inner source that repeats is looked up once.  Zero is a run that begins;
+ * wg_receive_end ends the last one, before the next quiescent point.  `from` is kept till then. */
+struct wg_receive_run {
+	struct wg_session *session; /* NULL: nothing is noted yet */
+	const struct wg_path *from;
+	uint64_t packets, bytes;
+	bool has_data;
+	uint8_t source_family; /* IP_NONE: none was allowed yet */
+	uint64_t source[2]; /* its bytes as they are; IPv4 has the first */
+};
+
+enum wg_verdict wg_receive_next(struct wg_device *d, struct wg_receive_run *run,
+				struct wg_receive *r, const struct wg_path *from, uint8_t outer_ecn,
+				int64_t now, uint32_t *inner_len, struct wg_events *ev);
+void wg_receive_end(struct wg_receive_run *run, int64_t now, struct wg_events *ev);
+
 /* Counts a drop; `p` may be NULL.  The drops that packet calls return are the caller's to count
  * (in batches, if he likes); control calls count their own.  The first drop of a peer allocates
  * its table of counts. */

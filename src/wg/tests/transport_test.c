@@ -51,6 +51,71 @@ static struct sim_dgram forge(struct sim *s, uint64_t counter, const void *inner
 	return m;
 }
 
+/* Packets of a batch: each is judged for itself, and what they tell is counted once for all. */
+static void runs_count_all(void **state)
+{
+	static const uint8_t ours[32] = {
+		0x45, [3] = 20, [12] = 10, [15] = 1, [16] = 10, [19] = 2
+	};
+	static const uint8_t strange[32] = { 0x45, [3] = 20, [12] = 10, [15] = 9, [16] = 10 };
+	static const struct {
+		uint64_t counter;
+		const uint8_t *inner; /* NULL: a keepalive */
+		unsigned path;
+		enum wg_verdict want;
+		const char *why;
+	} rows[] = {
+		{ 10, ours, 0, WG_OK, "the first" },
+		{ 11, ours, 0, WG_OK, "its source is known by now" },
+		{ 10, ours, 0, DROP_REPLAY, "again: neither counted nor heard" },
+		{ 12, strange, 0, DROP_SOURCE, "another's source behind ours" },
+		{ 13, ours, 0, WG_OK, "and ours again" },
+		{ 14, strange, 0, DROP_SOURCE, "a refused source is not remembered as good" },
+		{ 15, NULL, 0, WG_KEEPALIVE, "nothing inside" },
+		{ 16, ours, 1, WG_OK, "from elsewhere: another run" },
+		{ 17, strange, 1, DROP_SOURCE, "which knows its own source" },
+	};
+	struct sim *s = *state;
+	struct sim_dgram m[ARRAY_LEN(rows)];
+	struct wg_receive_run run = { 0 };
+	struct wg_peer_info before, after;
+	struct wg_events ev = { 0 };
+	struct wg_path path[2];
+	uint64_t bytes = 0;
+
+	wg_peer_info(sim_peer(s, 1), &before);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		m[i] = forge(s, rows[i].counter, rows[i].inner, rows[i].inner ? sizeof ours : 0);
+	path[0] = path[1] = m[0].path;
+	path[1].remote.port = 4242;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct wg_receive r;
+		struct aead_job job;
+		uint32_t len = 0;
+
+		assert_int_equal(wg_receive_begin(s->side[1].d, m[i].d, m[i].n, s->now, &r), WG_OK);
+		job = (struct aead_job){
+			.key = r.key, .counter = r.counter, .text = r.text, .len = r.len
+		};
+		aead_open_batch(&job, 1);
+		assert_true(job.ok);
+		if (wg_receive_next(s->side[1].d, &run, &r, &path[rows[i].path], 0, s->now, &len,
+				    &ev) != rows[i].want)
+			fail_msg("row %zu: %s", i, rows[i].why);
+		assert_int_equal(len, rows[i].want == WG_OK ? 20 : 0);
+		bytes += rows[i].want == DROP_REPLAY ? 0 : m[i].n;
+	}
+	wg_receive_end(&run, s->now, &ev);
+	wg_receive_end(&run, s->now, &ev); /* nothing is left to tell */
+	wg_peer_info(sim_peer(s, 1), &after);
+	assert_int_equal(after.rx_packets - before.rx_packets, ARRAY_LEN(rows) - 1);
+	assert_int_equal(after.rx_bytes - before.rx_bytes, bytes);
+	for (size_t i = 0; i < ev.n; i++)
+		if (ev.ev[i].kind == WG_EV_ROAMED)
+			assert_int_equal(ev.ev[i].path.remote.port, 4242);
+	assert_true(ev.n >= 1);
+}
+
 /* ---- counters ---- */
 
 static void counters_are_64_bits(void **state)
@@ -442,6 +507,7 @@ static void forgers_do_not_roam(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_SIM(runs_count_all),
 		WITH_SIM(counters_are_64_bits),
 		WITH_SIM(rekey_after_messages),
 		WITH_SIM(reject_after_messages),
