@@ -137,7 +137,7 @@ static void bucket_is_the_model(void **state)
 
 	(void)state;
 	for (size_t r = 0; r < ARRAY_LEN(rates); r++) {
-		struct limited l = { 0 };
+		struct limited l = { .slot = NULL };
 		const struct wg_limits_change c = { .set = WG_SET_RATE_UP | WG_SET_BURST,
 						    .rate_bps = { rates[r] },
 						    .burst = WG_BURST_MIN };
@@ -210,7 +210,7 @@ static void bucket_rows(void **state)
 	const struct wg_limits_change c = { .set = WG_SET_RATE_DOWN | WG_SET_BURST,
 					    .rate_bps = { 0, 8000000 },
 					    .burst = WG_BURST_MIN };
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 	int64_t now = START;
 
 	(void)state;
@@ -232,7 +232,7 @@ static void row_from_the_front(void **state)
 					    .burst = WG_BURST_MIN,
 					    .quota = 50000 };
 	uint32_t len[] = { 20000, 20000, 20000, 20000, 5 };
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 	enum wg_verdict rest;
 
 	(void)state;
@@ -303,7 +303,7 @@ static void quota_rows(void **state)
 	};
 	/* A limit of another kind keeps the meter there all the time. */
 	const struct wg_limits_change end = { .set = WG_SET_EXPIRES, .expires_wall_ns = WALL + 1 };
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 
 	(void)state;
 	change(&l, &end, START);
@@ -320,7 +320,7 @@ static void quota_rows(void **state)
 static void end_in_time(void **state)
 {
 	struct wg_limits_change c = { .set = WG_SET_EXPIRES, .expires_wall_ns = WALL };
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 	enum wg_verdict rest;
 	uint32_t len = 100;
 
@@ -342,7 +342,7 @@ static void a_change_forgets_nothing(void **state)
 	const struct wg_limits_change slow = { .set = WG_SET_RATE_UP | WG_SET_BURST,
 					       .rate_bps = { 8000 },
 					       .burst = WG_BURST_MIN };
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 
 	(void)state;
 	change(&l, &slow, START);
@@ -376,7 +376,7 @@ static void default_burst(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct wg_limits_change c = { .set = WG_SET_RATE_UP,
 						    .rate_bps = { rows[i].rate_bps } };
-		struct limited l = { 0 };
+		struct limited l = { .slot = NULL };
 
 		change(&l, &c, START);
 		for (uint32_t left = rows[i].burst; left;) {
@@ -440,7 +440,7 @@ static void quota_of_threads(void **state)
 {
 	/* Half of what they send, and 99 bytes that cover no packet. */
 	const struct wg_limits_change c = { .set = WG_SET_QUOTA, .quota = 16000000 / 2 + 99 };
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 
 	(void)state;
 	change(&l, &c, START);
@@ -459,7 +459,7 @@ static void rate_of_threads(void **state)
 		.burst = WG_BURST_MIN,
 	};
 	const uint64_t most = WG_BURST_MIN + PACKETS / 2;
-	struct limited l = { 0 };
+	struct limited l = { .slot = NULL };
 	uint64_t passed;
 
 	(void)state;
@@ -497,7 +497,7 @@ static void *change_on_and_on(void *arg)
 /* A quota that is changed by a byte all the time is still kept to. */
 static void changes_meanwhile(void **state)
 {
-	struct changing c = { .l = { 0 } };
+	struct changing c = { .l = { .slot = NULL } };
 	pthread_t t;
 	uint64_t passed;
 
