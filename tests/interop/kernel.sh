@@ -1,6 +1,6 @@
 #!/bin/bash
 # kernel.sh - the kernel's own WireGuard, in a virtual machine: the table of tests for devices by generic
-# netlink, and our engine and the kernel as each other's peers.
+# netlink, our engine and the kernel as each other's peers, and a gateway on the kernel's device.
 #
 #   namespace K                                  | guest
 #   qanat-wg  10.77.0.1, fd77::1   (wg device)   | kernel's wg0  10.77.0.2, fd77::2
@@ -12,7 +12,7 @@
 . "$(dirname "$0")/table.sh"
 
 here=$top/tests/interop
-need qemu-system-x86_64 busybox cpio depmod wg socat tcpdump nft "$table"
+need qemu-system-x86_64 busybox cpio depmod wg socat tcpdump nft jq "$table"
 if ! compgen -G "${QANAT_KERNEL:-/}/boot/vmlinuz-*" >/dev/null; then
 	skip "kernel.sh" "no kernel to boot: QANAT_KERNEL names no unpacked linux-image package"
 	exit 0
@@ -187,6 +187,60 @@ mark postrouting dport 2
 check_eq "congestion on the way to the kernel comes back in its answer" "tos 0x3" \
 	"$(tos_of "$dev" "icmp[icmptype] == icmp-echoreply" ect_ping)"
 ns K nft delete table ip marks
+
+# ---- a gateway whose packets the kernel carries ----
+for program in qanat qanat-gateway; do
+	check "$program goes into the guest" "$here/kernel-peer" push "$guest" "$(type -P $program)" /usr/bin/$program
+done
+cat >"$guest/kp-share/gw" <<END
+#!/bin/sh
+# gw start | ready N | VERB...: the gateway in the guest, and qanat core
+case \$1 in
+start) setsid qanat-gateway --state /root/state --socket /run/gw.sock --interface wgg --port 51999 --network 10.88.0.0/24 \
+	--network6 none --endpoint $guest4 --backend "\$2" >>/root/gw.log 2>&1 </dev/null & echo \$! >/root/gw.pid ;;
+ready) for i in \$(seq 100); do [ "\$(grep -c gateway.ready /root/gw.log)" -ge "\$2" ] && exit; sleep 0.1; done; cat /root/gw.log; exit 1 ;;
+stop) kill \$(cat /root/gw.pid); for i in \$(seq 100); do [ -d /proc/\$(cat /root/gw.pid) ] || exit 0; sleep 0.1; done; exit 1 ;;
+*) qanat --socket /run/gw.sock core "\$@" --json ;;
+esac
+END
+gw() { g sh /kp/gw "$@"; }
+# The client's file, as it is exported: a device of ours with it.
+client_up() {
+	local conf
+	conf=$(gw export_client client_name=one | jq -r .data.config) || return
+	grep -vE '^(Address|DNS|MTU)' <<<"$conf" >"$work/client.conf"
+	ns K qanat-wg "c$dev" && ns K wg setconf "c$dev" "$work/client.conf" &&
+		ip -n "q${id}K" addr add "$(sed -n 's/^Address *= *\([0-9.]*\).*/\1/p' <<<"$conf")/24" dev "c$dev" &&
+		ip -n "q${id}K" link set "c$dev" up
+}
+gw start auto
+check "a gateway starts in the guest" gw ready 1
+check_has "auto is the kernel there" "$(g cat /root/gw.log)" 'backend.*kernel'
+check_has "its interface is the kernel's" "$(g ip -d link show wgg)" 'wireguard'
+check_has "a client is added" "$(gw add_client client_name=one)" '"success": *true'
+check "its file is a tunnel of ours" client_up
+check "the client reaches the gateway" ns K ping -c 2 -i 0.2 -W 5 10.88.0.1
+check_has "which sees it connected" "$(gw server_status)" '"active_connections": *1'
+check_has "status names the module" "$(gw server_status)" '"wireguard_module": *"kernel"'
+check_has "limits are refused by name" "$(gw set_client_limits client_name=one quota=1M)" 'limits need the engine'
+before="$(g ip -o link show wgg | cut -d: -f1) $(g wg show wgg latest-handshakes)"
+ns K ping -q -i 0.05 -c 200 10.88.0.1 >"$work/restart.ping" 2>&1 &
+pinging=$!
+g 'kill -USR2 $(cat /root/gw.pid)'
+check "it restarts in place" gw ready 2
+wait $pinging
+check_has "no packet is lost meanwhile" "$(cat "$work/restart.ping")" '200 received'
+check_eq "interface and session are the same" "$before" "$(g ip -o link show wgg | cut -d: -f1) $(g wg show wgg latest-handshakes)"
+g 'kill -9 $(cat /root/gw.pid)'
+gw start kernel
+check "after a crash it takes its interface over" gw ready 3
+check "the client goes on" ns K ping -c 2 -i 0.2 -W 5 10.88.0.1
+g ip link del wgg
+check "an interface deleted under it is made anew" gw ready 4
+check "with its client" g 'wg show wgg peers | grep -q .'
+check "it stops" gw stop
+check "and its interface has gone" g '! ip link show wgg 2>/dev/null'
+ip -n "q${id}K" link del "c$dev"
 
 check_eq "the guest's kernel complained of nothing" "" "$(g dmesg | grep -E 'BUG:|WARNING:|Oops|general protection|Call Trace' | head -n 3)"
 ip -n "q${id}K" link del "$dev"
