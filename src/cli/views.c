@@ -288,6 +288,27 @@ static void update_tweak_setting_draw(struct buf *out, const struct term *t, jso
 	}
 }
 
+/* Line for line, as it was written. */
+static void service_logs_draw(struct buf *out, const struct term *t, json_t *data)
+{
+	json_t *line;
+	size_t i;
+
+	(void)t;
+	json_array_foreach(json_object_get(data, "logs"), i, line)
+	{
+		buf_escaped(out, (struct str){ json_string_value(line), json_string_length(line) });
+		buf_char(out, '\n');
+	}
+}
+
+/* Just the file. */
+static void show_file_draw(struct buf *out, const struct term *t, json_t *data)
+{
+	(void)t;
+	term_lines(out, view_field(data, "content"));
+}
+
 view_draw *view_find(struct str module, struct str action)
 {
 	static const struct {
@@ -305,6 +326,8 @@ view_draw *view_find(struct str module, struct str action)
 		{ "core", "server_status", server_status_draw },
 		{ "core", "get_tweak_settings", get_tweak_settings_draw },
 		{ "core", "update_tweak_setting", update_tweak_setting_draw },
+		{ "core", "service_logs", service_logs_draw },
+		{ "core", "show_file", show_file_draw },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(views); i++)

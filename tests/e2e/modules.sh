@@ -275,3 +275,50 @@ if [ -n "${QANAT_FAULT_BIN:-}" ]; then
 else
 	skip "killed at each step of a change" "needs QANAT_FAULT_BIN, programs with fault points"
 fi
+
+# ---- an installation from before ----
+
+phantom=$work/phantom
+mkdir -p "$phantom/config" "$phantom/data"
+server_key=$(wg genkey) john_key=$(wg genkey) psk=$(wg genpsk)
+jq -n --arg k "$server_key" --arg p "$(wg pubkey <<<"$server_key")" '{version: "core-v1",
+	wireguard: {interface: "wg_main", port: 51999, network: "10.66.0.0/24"}, server: {ip: "198.51.100.7", private_key: $k, public_key: $p},
+	tweaks: {restart_service_after_client_creation: false}, dns: {primary: "9.9.9.9", secondary: "1.1.1.1"},
+	multihop: {enabled: false, active_exit: null, vpn_interface_name: "wg_vpn"}}' >"$phantom/config/phantom.json"
+jq -n --arg k "$john_key" --arg p "$(wg pubkey <<<"$john_key")" --arg s "$psk" '{_default: {"1": {name: "john-laptop", ip: "10.66.0.7",
+	private_key: $k, public_key: $p, preshared_key: $s, created: "2025-01-30T10:15:00", enabled: true}}}' >"$phantom/data/clients.db"
+mv "$state" "$work/state.before"
+check "a new gateway starts" gateway_start
+a=$(q core import_installation path="$phantom" dry_run=true)
+check_eq "a dry run shows it" "true 1 0" "$(jq -r '.data | "\(.dry_run) \(.clients | length) \(.clients_imported)"' <<<"$a")"
+check_eq "and changes nothing" "10.8.0.0/24 0" "$(q core get_subnet_info | jq -r '.data | "\(.current_subnet) \(.clients.total)"')"
+check_eq "import" OK "$(code core import_installation path="$phantom")"
+check_eq "the server is the one from before" "$(wg pubkey <<<"$server_key")" "$(ns G wg show "$if_g" public-key)"
+check_eq "at its port" 51999 "$(ns G wg show "$if_g" listen-port)"
+check "its client is live, network and all" whole 10.66.0.0/24 10.66.0.1/24 10.66.0.7
+check_eq "with its preshared key" "$psk" "$(ns G wg show "$if_g" preshared-keys | cut -f2)"
+a=$(q core export_client client_name=john-laptop)
+check_eq "and its private key" "$john_key" "$(jq -r .data.client.private_key <<<"$a")"
+check_has "an export names the server from before" "$(jq -r .data.config <<<"$a")" '^Endpoint = 198\.51\.100\.7:51999$'
+check_eq "once more is once too many" VALIDATION_ERROR "$(code core import_installation path="$phantom")"
+stop "$gateway"
+check "it starts again" gateway_start
+check "and is that server still" whole 10.66.0.0/24 10.66.0.1/24 10.66.0.7
+for f in clients.db phantom.json wg_main.conf; do q core show_file name=$f | jq -r .data.content >"$work/view.$f"; done
+stop "$gateway"
+rm -rf "$state"
+mkdir "$work/views"
+for f in clients.db phantom.json wg_main.conf; do mv "$work/view.$f" "$work/views/$f"; done
+check "another new gateway starts" gateway_start
+check_eq "what show_file shows can be imported" OK "$(code core import_installation path="$work/views")"
+check "to the same effect" whole 10.66.0.0/24 10.66.0.1/24 10.66.0.7
+check_eq "with the key" "$john_key" "$(q core export_client client_name=john-laptop | jq -r .data.client.private_key)"
+stop "$gateway"
+
+# ---- help ----
+
+for module in core dns; do
+	for action in $(qanat $module --help | sed -n 's/^  \([a-z_]*\)  .*/\1/p'); do
+		check_has "qanat $module $action --help" "$(qanat $module $action --help 2>&1)" "^Usage: qanat $module $action"
+	done
+done
