@@ -29,7 +29,9 @@ struct device_ops {
 	enum err_code (*peer)(struct device *d, const struct public_key *k,
 			      struct wg_peer_info *out, uint64_t verdicts[WG_VERDICTS],
 			      struct err *e);
-	enum err_code (*walk)(struct device *d, device_peer_fn *fn, void *ctx, struct err *e);
+	/* `own` (may be NULL): the settings at the same time, since most kinds read both in one. */
+	enum err_code (*walk)(struct device *d, device_peer_fn *fn, void *ctx,
+			      struct device_settings *own, struct err *e);
 };
 
 /* What all kinds begin with. */

@@ -111,7 +111,7 @@ enum err_code device_remove_peers(struct device *d, struct err *e)
 
 enum err_code device_walk(struct device *d, device_peer_fn *fn, void *ctx, struct err *e)
 {
-	return d->ops->walk(d, fn, ctx, e);
+	return d->ops->walk(d, fn, ctx, NULL, e);
 }
 
 /* ---- peers ---- */
@@ -161,7 +161,7 @@ enum err_code device_peer(struct device *d, const struct public_key *k, struct w
 		memset(verdicts, 0, sizeof *verdicts * WG_VERDICTS);
 	if (d->ops->peer)
 		return d->ops->peer(d, k, out, verdicts, e);
-	rc = d->ops->walk(d, find_peer, &f, e);
+	rc = d->ops->walk(d, find_peer, &f, NULL, e);
 	if (rc || f.found)
 		return rc;
 	device_peer_text(text, k);

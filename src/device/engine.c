@@ -61,14 +61,17 @@ static void key_read(void *ctx, const struct wg_device *d)
 		wipe(k, sizeof *k);
 }
 
-static enum err_code engine_settings(struct device *d, struct device_settings *out, struct err *e)
+static void settings_read(struct dataplane *dp, struct device_settings *out)
 {
-	struct dataplane *dp = engine_of(d)->dp;
-
-	(void)e;
 	*out = (struct device_settings){ 0 };
 	dataplane_binding(dp, &out->listen_port, &out->fwmark);
 	dataplane_with_device(dp, key_read, &out->private_key);
+}
+
+static enum err_code engine_settings(struct device *d, struct device_settings *out, struct err *e)
+{
+	(void)e;
+	settings_read(engine_of(d)->dp, out);
 	return ERR_OK;
 }
 
@@ -173,10 +176,13 @@ static bool walk_peer(void *ctx, const struct wg_peer *p)
 	return more;
 }
 
-static enum err_code engine_walk(struct device *d, device_peer_fn *fn, void *ctx, struct err *e)
+static enum err_code engine_walk(struct device *d, device_peer_fn *fn, void *ctx,
+				 struct device_settings *own, struct err *e)
 {
 	struct walk w = { .fn = fn, .ctx = ctx };
 
+	if (own)
+		settings_read(engine_of(d)->dp, own);
 	dataplane_walk(engine_of(d)->dp, walk_peer, &w);
 	free(w.ips);
 	return w.no_memory ? err_set(e, ERR_NOMEM, "no memory to read the peers of %s", d->ifname)

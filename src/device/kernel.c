@@ -100,6 +100,12 @@ static enum err_code kernel_status(struct device *d, struct dataplane_status *ou
 	return ERR_OK;
 }
 
+static void settings_take(struct device_settings *out, const struct nl_wg_device *from)
+{
+	*out = (struct device_settings){ .listen_port = from->listen_port, .fwmark = from->fwmark };
+	memcpy(out->private_key.b, from->private_key, NL_WG_KEY);
+}
+
 static enum err_code kernel_settings(struct device *d, struct device_settings *out, struct err *e)
 {
 	struct nl_wg_list list;
@@ -107,11 +113,7 @@ static enum err_code kernel_settings(struct device *d, struct device_settings *o
 
 	if (rc)
 		return rc;
-	*out = (struct device_settings){
-		.listen_port = list.device.listen_port,
-		.fwmark = list.device.fwmark,
-	};
-	memcpy(out->private_key.b, list.device.private_key, NL_WG_KEY);
+	settings_take(out, &list.device);
 	nl_wg_list_done(&list);
 	return ERR_OK;
 }
@@ -186,7 +188,8 @@ static struct wg_peer_info info_of(const struct nl_wg_peer *p)
 	return info;
 }
 
-static enum err_code kernel_walk(struct device *d, device_peer_fn *fn, void *ctx, struct err *e)
+static enum err_code kernel_walk(struct device *d, device_peer_fn *fn, void *ctx,
+				 struct device_settings *own, struct err *e)
 {
 	struct nl_wg_list list;
 	enum err_code rc = read_all(d, &list, e);
@@ -194,6 +197,8 @@ static enum err_code kernel_walk(struct device *d, device_peer_fn *fn, void *ctx
 
 	if (rc)
 		return rc;
+	if (own)
+		settings_take(own, &list.device);
 	for (size_t i = 0; more && i < list.peer_count; i++) {
 		struct wg_peer_info info = info_of(&list.peers[i]);
 

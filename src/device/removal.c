@@ -140,7 +140,7 @@ enum err_code removal_change_peer(struct device *d, const struct wg_peer_change 
 	rc = change(d, &rest, 1, e);
 	/* What replaces all leaves nothing to be taken away. */
 	if (rc == ERR_OK && !c->remove && !c->replace_allowed_ips)
-		rc = d->ops->walk(d, owned_find, &o, e);
+		rc = d->ops->walk(d, owned_find, &o, NULL, e);
 	if (rc == ERR_OK && o.ips.no_memory)
 		rc = err_set(e, ERR_NOMEM, "no memory for a change of allowed IPs");
 	if (rc == ERR_OK && o.ips.count)

@@ -144,9 +144,9 @@ static enum err_code want_collect(struct sync *s, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code have_collect(struct sync *s, struct err *e)
+static enum err_code have_collect(struct sync *s, struct device_settings *own, struct err *e)
 {
-	enum err_code rc = s->device->ops->walk(s->device, have_add, s, e);
+	enum err_code rc = s->device->ops->walk(s->device, have_add, s, own, e);
 
 	if (rc == ERR_OK && s->have.no_memory)
 		return no_memory(e);
@@ -469,37 +469,39 @@ static enum err_code peers_change(struct sync *s, struct err *e)
 
 /* ---- the device itself ---- */
 
-static enum err_code own_sync(struct sync *s, const struct device_change *own, struct err *e)
+/* Changes what differs from `now`, which becomes what is then. */
+static enum err_code own_sync(struct sync *s, const struct device_change *own,
+			      struct device_settings *now, struct err *e)
 {
 	struct device_change c = { 0 };
-	struct device_settings now;
-	enum err_code rc = device_settings(s->device, &now, e);
+	enum err_code rc = ERR_OK;
 
-	if (rc)
-		return rc;
 	if (own) {
 		c = *own;
-		c.has_private_key &= !ct_equal(now.private_key.b, c.to.private_key.b, KEY_LEN);
-		c.has_listen_port &= now.listen_port != c.to.listen_port;
-		c.has_fwmark &= now.fwmark != c.to.fwmark;
+		c.has_private_key &= !ct_equal(now->private_key.b, c.to.private_key.b, KEY_LEN);
+		c.has_listen_port &= now->listen_port != c.to.listen_port;
+		c.has_fwmark &= now->fwmark != c.to.fwmark;
 		rc = device_set(s->device, &c, e);
 	}
 	if (c.has_private_key)
-		now.private_key = c.to.private_key;
-	s->has_self = !ct_is_zero(now.private_key.b, KEY_LEN);
+		now->private_key = c.to.private_key;
+	s->has_self = !ct_is_zero(now->private_key.b, KEY_LEN);
 	if (s->has_self)
-		public_key_of(&s->self, &now.private_key);
-	wipe(&now, sizeof now);
+		public_key_of(&s->self, &now->private_key);
 	wipe(&c, sizeof c);
 	return rc;
 }
 
-static enum err_code compare(struct sync *s, struct err *e)
+static enum err_code compare(struct sync *s, const struct device_change *own, struct err *e)
 {
-	enum err_code rc = want_collect(s, e);
+	struct device_settings now = { 0 };
+	enum err_code rc = have_collect(s, &now, e);
 
 	if (rc == ERR_OK)
-		rc = have_collect(s, e);
+		rc = own_sync(s, own, &now, e);
+	wipe(&now, sizeof now);
+	if (rc == ERR_OK)
+		rc = want_collect(s, e);
 	if (rc == ERR_OK && (!peers_match(s) || !ips_match(s)))
 		rc = no_memory(e);
 	return rc;
@@ -527,9 +529,7 @@ enum err_code device_sync(struct device *d, const struct device_change *own,
 		return err_set(e, ERR_RANGE, "%zu peers are more than %u", n, WG_PEERS_MAX);
 	rc = device_changes_check(d, want, n, e);
 	if (rc == ERR_OK)
-		rc = own_sync(&s, own, e);
-	if (rc == ERR_OK)
-		rc = compare(&s, e);
+		rc = compare(&s, own, e);
 	if (rc == ERR_OK)
 		rc = peers_remove(&s, e);
 	if (rc == ERR_OK)

@@ -187,9 +187,10 @@ static enum err_code uapi_remove_peers(struct device *d, struct err *e)
 	return ask(d, put_remove_all, NULL, NULL, NULL, NULL, e);
 }
 
-static enum err_code uapi_walk(struct device *d, device_peer_fn *fn, void *ctx, struct err *e)
+static enum err_code uapi_walk(struct device *d, device_peer_fn *fn, void *ctx,
+			       struct device_settings *own, struct err *e)
 {
-	return ask(d, put_get, NULL, fn, ctx, NULL, e);
+	return ask(d, put_get, NULL, fn, ctx, own, e);
 }
 
 static bool pass_over(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)

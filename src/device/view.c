@@ -33,7 +33,7 @@ enum err_code device_view_new(struct device_view **out, struct device *d, struct
 	if (!v)
 		return err_set(e, ERR_NOMEM, "no memory to read the peers of %s", d->ifname);
 	v->peers.size = sizeof(struct wg_peer_info);
-	rc = d->ops->walk(d, keep, v, e);
+	rc = d->ops->walk(d, keep, v, NULL, e);
 	if (rc == ERR_OK && v->peers.no_memory)
 		rc = err_set(e, ERR_NOMEM, "no memory to read the peers of %s", d->ifname);
 	if (rc) {
