@@ -133,11 +133,33 @@ bool endpoint_parse(struct str s, struct endpoint *out)
 	return true;
 }
 
+/* A byte in decimal, without NUL; returns where it ends.  printf and inet_ntop, which calls it,
+ * were a third of the time of a dump of many peers. */
+static char *put_byte(char *at, uint8_t v)
+{
+	if (v >= 100)
+		*at++ = (char)('0' + v / 100);
+	if (v >= 10)
+		*at++ = (char)('0' + v / 10 % 10);
+	*at++ = (char)('0' + v % 10);
+	return at;
+}
+
+static void put_v4(char out[IP_TEXT_MAX], const uint8_t b[4])
+{
+	char *at = out;
+
+	for (unsigned i = 0; i < 4; i++) {
+		at = put_byte(at, b[i]);
+		*at++ = i < 3 ? '.' : 0;
+	}
+}
+
 void ip_format(char out[IP_TEXT_MAX], const struct ip_addr *a)
 {
 	out[0] = 0;
 	if (a->family == IP_V4)
-		(void)inet_ntop(AF_INET, a->b, out, IP_TEXT_MAX);
+		put_v4(out, a->b);
 	else if (a->family == IP_V6)
 		(void)inet_ntop(AF_INET6, a->b, out, IP_TEXT_MAX);
 	else
@@ -146,10 +168,14 @@ void ip_format(char out[IP_TEXT_MAX], const struct ip_addr *a)
 
 void ip_prefix_format(char out[PREFIX_TEXT_MAX], const struct ip_prefix *p)
 {
-	char addr[IP_TEXT_MAX];
+	char *at;
 
-	ip_format(addr, &p->addr);
-	(void)snprintf(out, PREFIX_TEXT_MAX, "%s/%u", addr, (unsigned)p->len);
+	_Static_assert(PREFIX_TEXT_MAX >= IP_TEXT_MAX + 4, "behind any address fits /255");
+	ip_format(out, &p->addr);
+	at = out + strlen(out);
+	*at++ = '/';
+	at = put_byte(at, p->len);
+	*at = 0;
 }
 
 void endpoint_format(char out[ENDPOINT_TEXT_MAX], const struct endpoint *e)

@@ -248,10 +248,26 @@ static void counts_hosts(void **state)
 	assert_false(ip_prefix_host(&none, 0, &a));
 }
 
+/* Every byte and every length, as printf writes them. */
+static void every_number(void **state)
+{
+	(void)state;
+	for (unsigned v = 0; v < 256; v++) {
+		uint8_t b[4] = { (uint8_t)v, (uint8_t)~v, (uint8_t)v, (uint8_t)(v / 2) };
+		struct ip_prefix p = { .addr = ip_v4(b), .len = (uint8_t)v };
+		char text[PREFIX_TEXT_MAX], want[PREFIX_TEXT_MAX];
+
+		snprintf(want, sizeof want, "%u.%u.%u.%u/%u", v, 255 - v, v, v / 2, v);
+		ip_prefix_format(text, &p);
+		assert_string_equal(text, want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_addresses),
+		cmocka_unit_test(every_number),
 		cmocka_unit_test(parses_prefixes),
 		cmocka_unit_test(parses_endpoints),
 		cmocka_unit_test(shows_the_zero_endpoint),
