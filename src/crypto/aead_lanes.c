@@ -34,10 +34,9 @@ _Static_assert(RING % LANES == 0, "a pass lies in one piece");
 
 typedef uint32_t vec __attribute__((vector_size(4 * LANES)));
 typedef uint8_t vec_bytes __attribute__((vector_size(4 * LANES)));
-typedef uint32_t row __attribute__((vector_size(32)));
+typedef int32_t lane_numbers __attribute__((vector_size(4 * LANES)));
 /* The same in memory, where nothing is aligned. */
 typedef uint32_t vec_at __attribute__((vector_size(4 * LANES), aligned(1), may_alias));
-typedef uint32_t row_at __attribute__((vector_size(32), aligned(1), may_alias));
 
 struct place { /* a block of the batch */
 	size_t job;
@@ -52,6 +51,7 @@ struct work {
 	struct place made; /* before it, keystream is in the ring or used */
 	struct place mixed; /* before it, text and keystream are mixed */
 	size_t ring_made, ring_mixed; /* where the two are in the ring */
+	const struct aead_job *state_job; /* all lanes of `state` are of this packet, else NULL */
 	size_t ring_used; /* blocks of it that ever held something */
 	size_t waiting; /* blocks between them */
 	struct {
@@ -63,7 +63,7 @@ struct work {
 	} mac;
 	uint64_t verdict[PART]; /* all ones: may be mixed; zero: forged */
 	uint8_t one_time[PART][POLY1305_KEY];
-	uint32_t state[16][LANES] __attribute__((aligned(64)));
+	vec state[16]; /* what the lanes start from */
 	uint8_t ring[RING][BLOCK] __attribute__((aligned(64)));
 };
 
@@ -94,14 +94,7 @@ struct work {
 #define ODD_FOURS(i) (DEAL(i, LANES) + 4)
 #define PICK(a, b, f) __builtin_shufflevector(a, b, EACH_LANE(f))
 
-/* Of rows of 8 words, whatever LANES is. */
-#define ROW_LOW(i) UNPACK(i, 8)
-#define ROW_HIGH(i) (UNPACK(i, 8) + 2)
-#define ROW_LOW_PAIRS(i) UNPACK_PAIRS(i, 8)
-#define ROW_HIGH_PAIRS(i) (UNPACK_PAIRS(i, 8) + 2)
-#define ROW_EVEN_FOURS(i) DEAL(i, 8)
-#define ROW_ODD_FOURS(i) (DEAL(i, 8) + 4)
-#define ROW_PICK(a, b, f) __builtin_shufflevector(a, b, EACH8(f, 0))
+#define SAME(i) (i)
 
 /* ---- ChaCha20 (RFC 8439 2.1 to 2.4) ---- */
 
@@ -337,62 +330,47 @@ static void mac_drain(struct work *w)
 
 /* ---- passes ---- */
 
-/* Row i, word j becomes row j, word i. */
-INLINE void rows_transpose(row v[8])
+/* Lanes from `from` on take `v`, the others stay. */
+INLINE void lanes_take(vec *words, const lane_numbers *stays, const vec *v)
 {
-	row a[8];
-
-	UNROLL
-	for (int i = 0; i < 8; i += 4) {
-		row lo = ROW_PICK(v[i], v[i + 1], ROW_LOW), hi = ROW_PICK(v[i], v[i + 1], ROW_HIGH);
-		row lo2 = ROW_PICK(v[i + 2], v[i + 3], ROW_LOW);
-		row hi2 = ROW_PICK(v[i + 2], v[i + 3], ROW_HIGH);
-
-		a[i] = ROW_PICK(lo, lo2, ROW_LOW_PAIRS);
-		a[i + 1] = ROW_PICK(lo, lo2, ROW_HIGH_PAIRS);
-		a[i + 2] = ROW_PICK(hi, hi2, ROW_LOW_PAIRS);
-		a[i + 3] = ROW_PICK(hi, hi2, ROW_HIGH_PAIRS);
-	}
-	UNROLL
-	for (int i = 0; i < 4; i++) {
-		v[i] = ROW_PICK(a[i], a[i + 4], ROW_EVEN_FOURS);
-		v[i + 4] = ROW_PICK(a[i], a[i + 4], ROW_ODD_FOURS);
-	}
+	*words = ((*words ^ *v) & (vec)*stays) ^ *v;
 }
 
-/* Sets the states of the next blocks (RFC 8439 2.3: constants, key, block counter, nonce;
- * WireGuard's nonces begin with 32 zeros).  Returns how many there were; lanes from there on repeat
- * the first, and nobody looks at what they give. */
+/* Lanes from `from` on become the blocks of the next packet from the next one on (RFC 8439 2.3:
+ * key, block counter, nonce; WireGuard's nonces begin with 32 zeros). */
+static void lanes_set(struct work *w, size_t from)
+{
+	const struct aead_job *j = &w->jobs[w->next.job];
+	lane_numbers lane = { EACH_LANE(SAME) }, stays = lane < (int32_t)from;
+	vec v = (vec)lane + (uint32_t)(w->next.block - from);
+
+	lanes_take(&w->state[12], &stays, &v);
+	if (from == 0 && w->state_job == j)
+		return;
+	UNROLL
+	for (size_t i = 0; i < 8; i++) {
+		v = (vec){ 0 } + load_le32(j->key->b + 4 * i);
+		lanes_take(&w->state[4 + i], &stays, &v);
+	}
+	v = (vec){ 0 } + (uint32_t)j->counter;
+	lanes_take(&w->state[14], &stays, &v);
+	v = (vec){ 0 } + (uint32_t)(j->counter >> 32);
+	lanes_take(&w->state[15], &stays, &v);
+	w->state_job = from == 0 ? j : NULL;
+}
+
+/* Sets the states of the next blocks; returns how many there were.  Lanes from there on go on
+ * behind the last packet, and nobody looks at what they give. */
 static size_t lanes_fill(struct work *w)
 {
-	const uint8_t *key[LANES];
 	size_t filled = 0;
 
 	while (filled < LANES && w->next.job < w->n) {
-		const struct aead_job *j = &w->jobs[w->next.job];
 		size_t lanes = blocks_left(w, w->next, LANES - filled);
 
-		for (size_t i = 0; i < lanes; i++) {
-			key[filled + i] = j->key->b;
-			w->state[12][filled + i] = (uint32_t)(w->next.block + i);
-			w->state[14][filled + i] = (uint32_t)j->counter;
-			w->state[15][filled + i] = (uint32_t)(j->counter >> 32);
-		}
+		lanes_set(w, filled);
 		filled += lanes;
 		place_move(w, &w->next, lanes);
-	}
-	for (size_t i = filled; i < LANES; i++)
-		key[i] = key[0];
-	for (size_t i = 0; i < LANES; i += 8) {
-		row rows[8];
-
-		UNROLL
-		for (size_t k = 0; k < 8; k++)
-			rows[k] = *(const row_at *)key[i + k];
-		rows_transpose(rows);
-		UNROLL
-		for (size_t k = 0; k < 8; k++)
-			*(row_at *)&w->state[4 + k][i] = rows[k];
 	}
 	return filled;
 }
@@ -418,8 +396,6 @@ INLINE void rounds(vec x[16], struct work *w)
 			return;
 		if (!mac_turn(w))
 			break;
-		double_round(x);
-		left--;
 	}
 	for (; left; left--)
 		double_round(x);
@@ -434,11 +410,11 @@ static void pass(struct work *w)
 
 	UNROLL
 	for (int i = 0; i < 16; i++)
-		x[i] = *(const vec_at *)w->state[i];
+		x[i] = w->state[i];
 	rounds(x, w);
 	UNROLL
 	for (int i = 0; i < 16; i++)
-		x[i] += *(const vec_at *)w->state[i];
+		x[i] += w->state[i];
 	blocks_store(out, x);
 	while (taken < filled) {
 		size_t blocks = blocks_left(w, w->made, filled - taken);
@@ -461,8 +437,11 @@ static void text_mix(uint8_t *text, const uint8_t *stream, size_t len, uint64_t 
 {
 	vec all = (vec){ 0 } + (uint32_t)verdict;
 
-	for (; len >= sizeof all; len -= sizeof all, text += sizeof all, stream += sizeof all)
-		*(vec_at *)text ^= *(const vec_at *)stream & all;
+	for (; len >= BLOCK; len -= BLOCK, text += BLOCK, stream += BLOCK) {
+		UNROLL
+		for (size_t i = 0; i < BLOCK; i += sizeof all)
+			*(vec_at *)(text + i) ^= *(const vec_at *)(stream + i) & all;
+	}
 	for (; len >= 8; len -= 8, text += 8, stream += 8)
 		store_le64(text, load_le64(text) ^ (load_le64(stream) & verdict));
 	for (size_t i = 0; i < len; i++)
@@ -504,8 +483,7 @@ static void work_begin(struct work *w, struct aead_job *jobs, size_t n, bool ope
 	w->n = n;
 	w->opening = opening;
 	for (size_t i = 0; i < 4; i++)
-		for (size_t lane = 0; lane < LANES; lane++)
-			w->state[i][lane] = load_le32(words + 4 * i);
+		w->state[i] = (vec){ 0 } + load_le32(words + 4 * i);
 }
 
 static void work_end(struct work *w)
