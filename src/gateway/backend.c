@@ -237,6 +237,12 @@ enum err_code backend_change_peer(struct backend *b, const struct wg_peer_change
 	return device_change_peers(b->device, c, 1, e);
 }
 
+enum err_code backend_change_peers(struct backend *b, const struct wg_peer_change *c, size_t n,
+				   struct err *e)
+{
+	return device_change_peers(b->device, c, n, e);
+}
+
 /* The view, renewed when it is too old; NULL when the device cannot be read. */
 static const struct device_view *view_of(struct backend *b)
 {

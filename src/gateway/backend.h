@@ -45,6 +45,9 @@ MUST_CHECK enum err_code backend_set_server(struct backend *b, const struct secr
 					    uint16_t port, struct err *e);
 MUST_CHECK enum err_code backend_change_peer(struct backend *b, const struct wg_peer_change *c,
 					     struct err *e);
+/* As device_change_peers. */
+MUST_CHECK enum err_code backend_change_peers(struct backend *b, const struct wg_peer_change *c,
+					      size_t n, struct err *e);
 /* False when there is no such peer; verdicts may be NULL. */
 bool backend_peer(struct backend *b, const struct public_key *k, struct wg_peer_info *out,
 		  uint64_t verdicts[WG_VERDICTS]);

@@ -12,18 +12,17 @@ struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowe
 		.has_psk = true,
 		.psk = client->psk,
 		.allowed_ips = allowed,
-		.allowed_ip_count = 1,
 		.has_endpoint = client->endpoint.addr.family != IP_NONE,
 		.endpoint = client->endpoint,
 		.limits = core_limits_of(client, true),
 	};
 
-	allowed[0] = (struct wg_allowed_ip){ .prefix = { .addr = client->ip, .len = 32 } };
-	if (client->ip6.family != IP_NONE) {
-		allowed[1] =
+	if (!client->ipv6_only)
+		allowed[p.allowed_ip_count++] =
+			(struct wg_allowed_ip){ .prefix = { .addr = client->ip, .len = 32 } };
+	if (client->ip6.family != IP_NONE)
+		allowed[p.allowed_ip_count++] =
 			(struct wg_allowed_ip){ .prefix = { .addr = client->ip6, .len = 128 } };
-		p.allowed_ip_count = 2;
-	}
 	return p;
 }
 

@@ -51,6 +51,11 @@ struct core_host {
 	enum err_code (*net_compare)(void *ctx, bool repair, net_difference_fn *fn, void *arg,
 				     struct err *e);
 	void (*net_status)(void *ctx, struct network_status *out);
+	/* Many at once, as device_change_peers: those before one that fails are made. */
+	enum err_code (*change_peers)(void *ctx, const struct wg_peer_change *c, size_t n,
+				      struct err *e);
+	/* The HTTPS listeners, as https_server_json.  NULL: there are none. */
+	json_t *(*https)(void *ctx);
 };
 
 /* Where the answer to a request goes that takes time; embedded in its owner. */
@@ -198,6 +203,9 @@ bool core_has_limits(const struct client *client);
 void core_used_now(struct core *c, struct client *client);
 /* The code of a failure of the store or the device. */
 enum api_code core_code_of(enum err_code rc);
+/* Gives the client the lowest free addresses, of the same number in both families.
+ * API_IP_ALLOCATION_ERROR when there are none. */
+enum api_code core_choose_addresses(struct core *c, struct client *client, struct err *e);
 /* The peer of a client; `allowed` is kept by the caller for as long as the change. */
 struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowed_ip allowed[2]);
 

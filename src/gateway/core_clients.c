@@ -37,7 +37,7 @@ static enum api_code name_free(struct core *c, struct str name, struct err *e)
 }
 
 /* IPv4 and IPv6 at the same host number (issue 2, item 6). */
-static enum api_code addresses_choose(struct core *c, struct client *client, struct err *e)
+enum api_code core_choose_addresses(struct core *c, struct client *client, struct err *e)
 {
 	const struct settings *s = &c->settings;
 	uint64_t index;
@@ -88,7 +88,7 @@ static json_t *added_json(const struct client *client)
 static enum api_code add_steps(struct core *c, struct client *client, bool *touched_live,
 			       json_t **data, struct err *e)
 {
-	enum api_code code = addresses_choose(c, client, e);
+	enum api_code code = core_choose_addresses(c, client, e);
 	enum err_code rc;
 
 	if (code)

@@ -24,7 +24,10 @@ static json_t *peer_json(struct core *c, const struct client *client,
 
 	public_key_text(key, &client->public_key);
 	ip_format(ip, &client->ip);
-	if (client->ip6.family != IP_NONE) {
+	if (client->ipv6_only) {
+		ip_format(ip6, &client->ip6);
+		(void)snprintf(allowed, sizeof allowed, "%s/128", ip6);
+	} else if (client->ip6.family != IP_NONE) {
 		ip_format(ip6, &client->ip6);
 		(void)snprintf(allowed, sizeof allowed, "%s/32, %s/128", ip, ip6);
 	} else {
@@ -160,12 +163,14 @@ enum api_code core_server_status(struct core *c, json_t *params, json_t **data, 
 				       : err_set(e, ERR_NOMEM, "server_status: out of memory"));
 	}
 	c->host.status(c->host.ctx, &d);
-	*data = json_pack("{s:o,s:o,s:{s:I,s:I,s:I,s:I},s:o,s:o,s:o}", "service", service_json(c),
-			  "interface", interface_json(&d, t.peers), "clients", "total_configured",
-			  (json_int_t)total, "enabled_clients", (json_int_t)enabled,
-			  "disabled_clients", (json_int_t)(total - enabled), "active_connections",
-			  (json_int_t)t.connected, "configuration", configuration_json(c, &d),
-			  "system", system_json(c), "drops", drops_json(&d));
+	*data = json_pack("{s:o,s:o,s:{s:I,s:I,s:I,s:I},s:o,s:o,s:o,s:o*}", "service",
+			  service_json(c), "interface", interface_json(&d, t.peers), "clients",
+			  "total_configured", (json_int_t)total, "enabled_clients",
+			  (json_int_t)enabled, "disabled_clients", (json_int_t)(total - enabled),
+			  "active_connections", (json_int_t)t.connected, "configuration",
+			  configuration_json(c, &d), "system", system_json(c), "drops",
+			  drops_json(&d), "https",
+			  c->host.https ? c->host.https(c->host.ctx) : NULL);
 	return *data ? API_OK : core_code_of(err_set(e, ERR_NOMEM, "server_status: out of memory"));
 }
 

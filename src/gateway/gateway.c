@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "device/uapi_server.h"
+#include "gateway/apis.h"
 #include "gateway/backend.h"
 #include "gateway/interfaces.h"
 #include "gateway/lines.h"
@@ -37,6 +38,7 @@ struct gateway {
 	bool take_over; /* the run before has left its interface, or may have */
 	struct uapi_server *uapi;
 	struct control_server *control;
+	struct apis *apis; /* over HTTPS; NULL: none are set up */
 	struct core core;
 	bool serving; /* the peers are those of the store */
 	struct loop_timer save; /* of endpoints */
@@ -54,6 +56,21 @@ static enum err_code host_change_peer(void *ctx, const struct wg_peer_change *c,
 	const struct gateway *g = ctx;
 
 	return backend_change_peer(g->backend, c, e);
+}
+
+static enum err_code host_change_peers(void *ctx, const struct wg_peer_change *c, size_t n,
+				       struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return backend_change_peers(g->backend, c, n, e);
+}
+
+static json_t *host_https(void *ctx)
+{
+	const struct gateway *g = ctx;
+
+	return apis_json(g->apis);
 }
 
 static bool host_peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
@@ -179,14 +196,26 @@ static void signal_taken(void *ctx, int signo)
 	loop_stop(g->loop);
 }
 
+/* A terminal that hangs up ends what was started there, as ever. */
+static void hangup_taken(void *ctx, int signo)
+{
+	struct gateway *g = ctx;
+	struct err e;
+
+	if (!g->apis)
+		signal_taken(ctx, signo);
+	else if (apis_reload(g->apis, &e))
+		LOG_ERR("https.reload_failed", F_ERR(&e));
+}
+
 static enum err_code loop_start(struct gateway *g, struct err *e)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR2 };
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR2 };
 	enum err_code rc = loop_new(&g->loop, e);
 
 	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(signals); i++)
 		rc = loop_signal(g->loop, signals[i], signal_taken, g, e);
-	return rc;
+	return rc ? rc : loop_signal(g->loop, SIGHUP, hangup_taken, g, e);
 }
 
 /* The server's key is made once and kept sealed. */
@@ -387,7 +416,9 @@ static enum err_code sockets_start(struct gateway *g, struct err *e)
 	if (rc)
 		return rc;
 	rc = control_server_open(&g->control, g->loop, g->options->socket, &h, e);
-	return rc == ERR_IN_USE ? err_wrap(e, rc, "option --socket") : rc;
+	if (rc == ERR_IN_USE)
+		return err_wrap(e, rc, "option --socket");
+	return rc ? rc : apis_open(&g->apis, &g->core, &g->options->api, e);
 }
 
 static enum err_code settings_start(struct gateway *g, struct secret_key *k, struct err *e)
@@ -406,6 +437,8 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.host = {
 			.ctx = g,
 			.change_peer = host_change_peer,
+			.change_peers = host_change_peers,
+			.https = host_https,
 			.peer = host_peer,
 			.status = host_status,
 			.walk = host_walk,
@@ -589,6 +622,8 @@ static void serving_end(struct gateway *g)
 	core_cancel(&g->core);
 	control_server_close(g->control);
 	g->control = NULL;
+	apis_close(g->apis);
+	g->apis = NULL;
 	uapi_server_close(g->uapi);
 	g->uapi = NULL;
 	network_close(g->network);
@@ -664,6 +699,7 @@ enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct
 	int fd = asker_take(g);
 
 	(void)!ready_notify_reloading(NULL);
+	apis_pass_on(g->apis);
 	serving_end(g);
 	/* The engine ends with its program.  Others go on, so that no packet is lost meanwhile. */
 	if (backend_engine(g->backend))

@@ -106,19 +106,18 @@ static int clean_up(const struct options *o)
 	return EXIT_SUCCESS;
 }
 
-static int run(struct restart *r, int reply_fd, int argc, char **argv)
+static int run_options(struct options *o, struct restart *r, int reply_fd, int argc, char **argv)
 {
-	struct options o;
 	struct err e = { 0 };
 	int shown;
 
-	if (options_parse(&o, argc, argv, &e)) {
+	if (options_parse(o, argc, argv, &e)) {
 		(void)fprintf(stderr, "qanat-gateway: %s\n", e.msg);
 		restart_reply_fail(reply_fd, &e);
 		restart_failed(r);
 		return *r->state_dir ? EXIT_FAILURE : EXIT_USAGE;
 	}
-	shown = show(&o);
+	shown = show(o);
 	if (shown >= 0)
 		return shown;
 	if (!crypto_init()) {
@@ -126,11 +125,20 @@ static int run(struct restart *r, int reply_fd, int argc, char **argv)
 		restart_failed(r);
 		return EXIT_FAILURE;
 	}
-	if (o.clean_up)
-		return clean_up(&o);
-	o.restarted = *r->state_dir != 0;
-	o.reply_fd = reply_fd;
-	return serve(&o, r);
+	if (o->clean_up)
+		return clean_up(o);
+	o->restarted = *r->state_dir != 0;
+	o->reply_fd = reply_fd;
+	return serve(o, r);
+}
+
+static int run(struct restart *r, int reply_fd, int argc, char **argv)
+{
+	struct options o;
+	int status = run_options(&o, r, reply_fd, argc, argv);
+
+	options_done(&o);
+	return status;
 }
 
 int main(int argc, char **argv)

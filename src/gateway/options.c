@@ -1,5 +1,7 @@
 #include "gateway/options.h"
 
+#include <jansson.h>
+
 #include "api/control.h"
 #include "base/log.h"
 #include "device/device.h"
@@ -13,6 +15,7 @@ static const struct opt opts[] = {
 	  .min = 1,
 	  .max = 3000,
 	  .fallback = "/var/lib/qanat",
+	  .env = "DB_PATH",
 	  .metavar = "DIR",
 	  .help = "directory of database and keys; made if missing" },
 	{ .name = "socket",
@@ -36,6 +39,7 @@ static const struct opt opts[] = {
 	  .offset = AT(interface),
 	  .min = 1,
 	  .max = 15,
+	  .env = "WG_INTERFACE",
 	  .metavar = "NAME",
 	  .help = "tunnel interface (kept; at first wg_main)",
 	  .group = "Settings, kept in the state directory" },
@@ -44,6 +48,7 @@ static const struct opt opts[] = {
 	  .offset = AT(port),
 	  .min = 1,
 	  .max = 65535,
+	  .env = "WG_DEFAULT_PORT",
 	  .metavar = "PORT",
 	  .help = "UDP port (kept; at first 51820)" },
 	{ .name = "network",
@@ -51,6 +56,7 @@ static const struct opt opts[] = {
 	  .offset = AT(network),
 	  .min = 1,
 	  .max = 64,
+	  .env = "WG_IPV4_SUBNET",
 	  .metavar = "PREFIX",
 	  .help = "IPv4 network of the clients (kept; at first 10.8.0.0/24)" },
 	{ .name = "network6",
@@ -58,6 +64,7 @@ static const struct opt opts[] = {
 	  .offset = AT(network6),
 	  .min = 1,
 	  .max = 64,
+	  .env = "WG_IPV6_SUBNET",
 	  .metavar = "PREFIX",
 	  .help = "IPv6 network, \"auto\" or \"none\" (kept; at first a random ULA /64)" },
 	{ .name = "endpoint",
@@ -103,11 +110,93 @@ static const struct opt opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = AT(no_offload),
 	  .help = "do not use segmentation offloads of TUN and UDP" },
+	{ .name = "peer-api-listen",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.peers_listen),
+	  .min = 1,
+	  .max = 500,
+	  .env = "QANAT_PEER_API_LISTEN",
+	  .metavar = "IP[:PORT],...",
+	  .help = "addresses of the peer API, served when GATEWAY_API_KEY is set (default: port "
+		  "8000 of all)",
+	  .group = "HTTPS" },
+	{ .name = "peer-api-allow",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.peers_allow),
+	  .min = 1,
+	  .max = 3000,
+	  .env = "QANAT_PEER_API_ALLOW",
+	  .metavar = "PREFIX,...",
+	  .help = "networks that may connect to it (default: all)" },
+	{ .name = "peer-api-key-file",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.peers_key_file),
+	  .min = 1,
+	  .max = 3000,
+	  .env = "QANAT_PEER_API_KEY_FILE",
+	  .metavar = "PATH",
+	  .help = "file with the key of its signatures, instead of GATEWAY_API_KEY" },
+	{ .name = "peer-api-payload-key-file",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.payload_key_file),
+	  .min = 1,
+	  .max = 3000,
+	  .env = "QANAT_PEER_API_PAYLOAD_KEY_FILE",
+	  .metavar = "PATH",
+	  .help = "file with the secret of its encrypted payloads, instead of GATEWAY_PUBLIC_KEY" },
+	{ .name = "peer-api-refuse-legacy",
+	  .type = OPT_FLAG,
+	  .offset = AT(api.refuse_legacy),
+	  .env = "QANAT_PEER_API_REFUSE_LEGACY",
+	  .help = "accept only signatures that cover the whole request" },
+	{ .name = "peer-api-window",
+	  .type = OPT_U32,
+	  .offset = AT(api.max_timestamp_diff),
+	  .min = 1,
+	  .max = 86400,
+	  .env = "MAX_TIMESTAMP_DIFF",
+	  .metavar = "SECONDS",
+	  .help = "how far a request's time may be off (default and at most: 60)" },
+	{ .name = "peer-api-rate",
+	  .type = OPT_U32,
+	  .offset = AT(api.peers_rate),
+	  .min = 1,
+	  .max = 1000000,
+	  .env = "QANAT_PEER_API_RATE",
+	  .metavar = "N",
+	  .help = "requests a second of one source (default: 5000)" },
+	{ .name = "https-cert",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.cert),
+	  .min = 1,
+	  .max = 3000,
+	  .metavar = "PATH",
+	  .help = "certificate, PEM, the server's first (default: one of our own in the state "
+		  "directory)" },
+	{ .name = "https-key",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.cert_key),
+	  .min = 1,
+	  .max = 3000,
+	  .metavar = "PATH",
+	  .help = "its private key, PEM" },
+	{ .name = "tls12",
+	  .type = OPT_FLAG,
+	  .offset = AT(api.tls12),
+	  .help = "also speak TLS 1.2 with old callers" },
+	{ .name = "env-file",
+	  .type = OPT_TEXT,
+	  .offset = AT(env_file),
+	  .min = 1,
+	  .max = 3000,
+	  .metavar = "PATH",
+	  .help = "read environment variables from a file of NAME=VALUE lines; those that are set "
+		  "win",
+	  .group = "Other" },
 	{ .name = "forget-endpoints",
 	  .type = OPT_FLAG,
 	  .offset = AT(forget_endpoints),
-	  .help = "do not keep where clients were last seen, and delete what was kept",
-	  .group = "Other" },
+	  .help = "do not keep where clients were last seen, and delete what was kept" },
 	{ .name = "clean-up",
 	  .type = OPT_FLAG,
 	  .offset = AT(clean_up),
@@ -149,7 +238,9 @@ const struct opt_program gateway_program = {
 		"Later starts use what is stored; a setting given again replaces the stored "
 		"one, except that the networks stay as long as there are clients.\n"
 		"A start that fails stores none.\n\n"
-		"SIGTERM, SIGINT and SIGHUP stop it.\n"
+		"SIGTERM and SIGINT stop it.\n"
+		"SIGHUP loads the certificate of its HTTPS interfaces again, or stops it when "
+		"there are none.\n"
 		"It then leaves no interface, route, rule or table behind.\n"
 		"SIGUSR2 restarts it in place, after an upgrade for instance: the program is "
 		"started anew under the same process number, with the same options, and "
@@ -165,14 +256,31 @@ const struct opt_program gateway_program = {
 		"A daemon named by --backend uapi:PATH keeps its interface, whose name --interface "
 		"must give; a gateway that stops takes its key and its peers out of it.\n"
 		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
-	.extra = "FILES\n"
-		 "  gateway.db in the state directory holds clients and settings; private and "
-		 "preshared keys in it are sealed with the file key beside it.\n"
-		 "  Back up both, apart from each other.\n"
-		 "  net.journal lists what was changed on the host.\n\n"
-		 "EXIT STATUS\n"
-		 "  0 after a signal; 1 when it could not start or had to stop; 2 for a wrong "
-		 "option.\n",
+	.extra =
+		"ENVIRONMENT\n"
+		"  Each variable is named as existing installations of the peer API name it; an "
+		"option wins over its variable, and a variable that is set over --env-file.\n"
+		"  GATEWAY_API_KEY: the key of the peer API's signatures, 16 characters or more; "
+		"without it, or --peer-api-key-file, that API is not served.\n"
+		"  GATEWAY_PUBLIC_KEY: the secret of its encrypted payloads.\n"
+		"  MAX_TIMESTAMP_DIFF: --peer-api-window.\n"
+		"  WG_IPV4_SUBNET, WG_IPV6_SUBNET, WG_DEFAULT_PORT, WG_INTERFACE: --network, "
+		"--network6, --port, --interface.\n"
+		"  DNS_SERVERS: a JSON object such as {\"d1\":\"1.1.1.1\",\"d2\":\"8.8.8.8\"}; the "
+		"first two become --dns.\n"
+		"  DB_PATH: --state; of a file's name that ends in .db, the part before that is "
+		"the state directory.\n\n"
+		"FILES\n"
+		"  tls/cert.pem and tls/key.pem in the state directory are made when HTTPS is "
+		"first "
+		"served without a certificate given; the log shows the fingerprint.\n"
+		"  gateway.db in the state directory holds clients and settings; private and "
+		"preshared keys in it are sealed with the file key beside it.\n"
+		"  Back up both, apart from each other.\n"
+		"  net.journal lists what was changed on the host.\n\n"
+		"EXIT STATUS\n"
+		"  0 after a signal; 1 when it could not start or had to stop; 2 for a wrong "
+		"option.\n",
 };
 
 /* "PRIMARY[,SECONDARY]"; one alone means that there is no other. */
@@ -197,6 +305,66 @@ static enum err_code dns_split(struct options *o, struct err *e)
 	return ERR_OK;
 }
 
+/* {"d1": "1.1.1.1", …}: the first two are what clients of ours get. */
+static enum err_code dns_servers_take(struct options *o, const char *text, struct err *e)
+{
+	static const char *const names[] = { "d1", "d2", "d3" };
+	json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	enum err_code rc = ERR_OK;
+	size_t n = 0;
+
+	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(names); i++) {
+		const json_t *v = json_object_get(root, names[i]);
+		struct ip_addr ip;
+
+		n += v != NULL;
+		if (!v && i)
+			continue;
+		if (!json_is_string(v) || !ip_parse(str_of(json_string_value(v)), &ip))
+			rc = ERR_INVALID;
+		else if (i < ARRAY_LEN(o->dns_text))
+			ip_format(o->dns_text[i], &ip);
+	}
+	if (rc == ERR_OK && n != json_object_size(root))
+		rc = ERR_INVALID;
+	json_decref(root);
+	if (rc)
+		return err_set(e, rc,
+			       "DNS_SERVERS is not a JSON object such as "
+			       "{\"d1\":\"1.1.1.1\",\"d2\":\"8.8.8.8\",\"d3\":\"9.9.9.9\"}");
+	o->given.v[SETTING_DNS_PRIMARY] = str_of(o->dns_text[0]);
+	o->given.v[SETTING_DNS_SECONDARY] = *o->dns_text[1] ? str_of(o->dns_text[1]) : STR("none");
+	return ERR_OK;
+}
+
+static enum err_code dns_given(struct options *o, struct err *e)
+{
+	const char *servers = getenv("DNS_SERVERS");
+
+	if (!o->dns && servers && *servers)
+		return dns_servers_take(o, servers, e);
+	return dns_split(o, e);
+}
+
+/* DB_PATH names the reference's file; ours is a directory: "./wireguard.db" becomes "./wireguard". */
+static enum err_code state_from_db_path(struct options *o, struct err *e)
+{
+	const char *path = getenv("DB_PATH");
+	struct str name = str_of(path);
+
+	if (!path || o->state_dir != path || name.n <= 3 ||
+	    memcmp(path + name.n - 3, ".db", 3) != 0)
+		return ERR_OK;
+	name.n -= 3;
+	if (name.p[name.n - 1] == '/' || name.p[name.n - 1] == '.')
+		return err_set(e, ERR_INVALID, "DB_PATH \"%s\" has no name before .db", path);
+	o->state_text = str_dup(name);
+	if (!o->state_text)
+		return err_set(e, ERR_NOMEM, "out of memory");
+	o->state_dir = o->state_text;
+	return ERR_OK;
+}
+
 static void number_given(struct options *o, enum setting which, char text[12], uint32_t n)
 {
 	if (!n)
@@ -213,7 +381,7 @@ static enum err_code given_fill(struct options *o, struct err *e)
 	o->given.v[SETTING_ENDPOINT] = str_of(o->endpoint);
 	number_given(o, SETTING_PORT, o->port_text, o->port);
 	number_given(o, SETTING_MTU, o->mtu_text, o->mtu);
-	return dns_split(o, e);
+	return dns_given(o, e);
 }
 
 /* Values are checked here too, so that a wrong one is found before anything is touched. */
@@ -229,14 +397,62 @@ static enum err_code given_check(const struct options *o, struct err *e)
 	return rc;
 }
 
-enum err_code options_parse(struct options *o, int argc, char **argv, struct err *e)
+/* The value of --env-file, which is needed before the others; the last one counts. */
+static const char *env_file_of(int argc, char **argv)
+{
+	static const char name[] = "--env-file";
+	const char *found = NULL;
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strncmp(argv[i], name, sizeof name - 1) != 0)
+			continue;
+		if (argv[i][sizeof name - 1] == '=')
+			found = argv[i] + sizeof name;
+		else if (!argv[i][sizeof name - 1] && i + 1 < argc)
+			found = argv[++i];
+	}
+	return found;
+}
+
+static enum err_code env_file_use(struct options *o, int argc, char **argv, struct err *e)
+{
+	static const char *const allowed[] = {
+		"GATEWAY_API_KEY",
+		"GATEWAY_PUBLIC_KEY",
+		"MAX_TIMESTAMP_DIFF",
+		"WG_IPV4_SUBNET",
+		"WG_IPV6_SUBNET",
+		"WG_DEFAULT_PORT",
+		"WG_INTERFACE",
+		"DNS_SERVERS",
+		"DB_PATH",
+		"QANAT_PEER_API_LISTEN",
+		"QANAT_PEER_API_ALLOW",
+		"QANAT_PEER_API_KEY_FILE",
+		"QANAT_PEER_API_PAYLOAD_KEY_FILE",
+		"QANAT_PEER_API_REFUSE_LEGACY",
+		"QANAT_PEER_API_RATE",
+		NULL,
+	};
+	const char *path = env_file_of(argc, argv);
+	enum err_code rc;
+
+	if (!path)
+		return ERR_OK;
+	rc = env_file_read(&o->env, path, allowed, e);
+	if (rc)
+		return err_wrap(e, rc, "option --env-file");
+	env_file_apply(&o->env);
+	return ERR_OK;
+}
+
+static enum err_code parse(struct options *o, int argc, char **argv, struct err *e)
 {
 	struct device_choice backend;
 	enum log_level level;
 	enum err_code rc;
 	char shown[64];
 
-	*o = (struct options){ 0 };
 	rc = opt_parse(&gateway_program, o, &argc, argv, false, e);
 	if (rc)
 		return rc;
@@ -256,6 +472,30 @@ enum err_code options_parse(struct options *o, int argc, char **argv, struct err
 		return err_wrap(e, rc, "option --backend");
 	log_set_level(level);
 	log_json(o->log_json);
-	rc = given_fill(o, e);
-	return rc ? rc : given_check(o, e);
+	rc = state_from_db_path(o, e);
+	if (rc == ERR_OK)
+		rc = given_fill(o, e);
+	if (rc == ERR_OK)
+		rc = given_check(o, e);
+	return rc ? rc : api_options_complete(&o->api, e);
+}
+
+enum err_code options_parse(struct options *o, int argc, char **argv, struct err *e)
+{
+	enum err_code rc;
+
+	*o = (struct options){ 0 };
+	rc = env_file_use(o, argc, argv, e);
+	if (rc == ERR_OK)
+		rc = parse(o, argc, argv, e);
+	/* What is executed next reads the file itself. */
+	env_file_withdraw(&o->env);
+	return rc;
+}
+
+void options_done(struct options *o)
+{
+	env_file_done(&o->env);
+	free(o->state_text);
+	o->state_text = NULL;
 }

@@ -4,6 +4,8 @@
 #define QANAT_GATEWAY_OPTIONS_H
 
 #include "base/opt.h"
+#include "gateway/apis.h"
+#include "gateway/env_file.h"
 #include "gateway/settings.h"
 
 struct options {
@@ -23,6 +25,12 @@ struct options {
 	bool restarted; /* no option: goes on where another run in this process stopped */
 	int reply_fd; /* no option: who waits for that, or -1 */
 
+	struct api_options api;
+	const char *env_file;
+
+	struct env_file env; /* what that holds */
+	char *state_text; /* of DB_PATH */
+	char dns_text[2][IP_TEXT_MAX]; /* of DNS_SERVERS */
 	struct settings_given given; /* the stored ones, as texts */
 	char port_text[12], mtu_text[12];
 };
@@ -31,5 +39,7 @@ extern const struct opt_program gateway_program;
 
 /* Reads the command line.  On success o->given is filled; `o` must stay where it is. */
 MUST_CHECK enum err_code options_parse(struct options *o, int argc, char **argv, struct err *e);
+/* Releases what they hold; also after a failure. */
+void options_done(struct options *o);
 
 #endif

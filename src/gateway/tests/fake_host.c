@@ -54,6 +54,16 @@ static enum err_code change_peer(void *ctx, const struct wg_peer_change *c, stru
 	return ERR_OK;
 }
 
+static enum err_code change_peers(void *ctx, const struct wg_peer_change *c, size_t n,
+				  struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; rc == ERR_OK && i < n; i++)
+		rc = change_peer(ctx, &c[i], e);
+	return rc;
+}
+
 static bool peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
 {
 	const struct fake_peer *p = fake_host_peer(ctx, k);
@@ -172,6 +182,7 @@ static bool core_open(struct fake_host *h, const struct settings_given *given)
 	h->core.host = (struct core_host){ h,	  change_peer,	   peer,	   status, walk,
 					   apply, firewall_active, default_source, wall_ns };
 	h->core.host.drops = drops;
+	h->core.host.change_peers = change_peers;
 	h->core.host.interfaces = interfaces;
 	h->core.host.set_server = set_server;
 	if (store_open(&h->core.store, h->dir, &e) ||

@@ -1,0 +1,221 @@
+#include "gateway/apis.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "gateway/peers_api.h"
+
+#define SECRET_FILE_MAX 4096
+
+struct apis {
+	struct https_server *https;
+	struct peers_api *peers;
+};
+
+/* ---- options ---- */
+
+static const char *variable(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? text : NULL; /* an empty variable counts as unset */
+}
+
+static enum err_code secret_check(struct str s, const char *what, struct err *e)
+{
+	if (s.n < API_SECRET_MIN)
+		return err_set(
+			e, ERR_RANGE,
+			"%s has %zu characters; a secret has %d or more, such as openssl rand "
+			"-hex 32 prints",
+			what, s.n, API_SECRET_MIN);
+	return ERR_OK;
+}
+
+static enum err_code peers_listener(struct https_listener *l, const struct api_options *o,
+				    struct err *e)
+{
+	enum err_code rc;
+
+	*l = (struct https_listener){ .rate_per_s = o->peers_rate, .any_family = !o->peers_listen };
+	rc = https_addresses_parse(l, "--peer-api-listen",
+				   str_of(o->peers_listen ? o->peers_listen : "0.0.0.0,::"),
+				   HTTPS_PEERS_PORT, e);
+	if (rc == ERR_OK && o->peers_allow)
+		rc = https_networks_parse(l, "--peer-api-allow", str_of(o->peers_allow), e);
+	return rc;
+}
+
+static bool peers_wanted(const struct api_options *o)
+{
+	return o->peers_key || o->peers_key_file;
+}
+
+enum err_code api_options_complete(struct api_options *o, struct err *e)
+{
+	struct https_listener l;
+	enum err_code rc;
+
+	o->peers_key = variable("GATEWAY_API_KEY");
+	o->payload_key = variable("GATEWAY_PUBLIC_KEY");
+	rc = peers_listener(&l, o, e);
+	if (rc == ERR_OK && o->peers_key && !o->peers_key_file)
+		rc = secret_check(str_of(o->peers_key), "GATEWAY_API_KEY", e);
+	if (rc == ERR_OK && !o->cert != !o->cert_key)
+		rc = err_set(e, ERR_MISSING, "--https-cert and --https-key belong together");
+	if (rc == ERR_OK && !peers_wanted(o) && (o->peers_listen || o->peers_allow))
+		rc = err_set(e, ERR_MISSING,
+			     "%s is given, but no GATEWAY_API_KEY: the peer API is not served "
+			     "without a key",
+			     o->peers_listen ? "--peer-api-listen" : "--peer-api-allow");
+	return rc;
+}
+
+/* ---- secrets ---- */
+
+static enum err_code secret_file(struct buf *out, const char *path, struct err *e)
+{
+	struct stat st;
+	enum err_code rc;
+
+	if (stat(path, &st) < 0)
+		return err_sys(e, errno, "%s", path);
+	if (st.st_mode & 077)
+		return err_set(e, ERR_DENIED,
+			       "%s has mode %04o; a secret's file is for its owner "
+			       "alone: run chmod 600 %s",
+			       path, st.st_mode & 07777, path);
+	rc = file_read(out, path, SECRET_FILE_MAX, e);
+	return rc ? rc : secret_check(str_trim(buf_view(out)), path, e);
+}
+
+/* The file, when there is one, else the variable. */
+static enum err_code secret_read(struct buf *room, struct str *out, const char *file,
+				 const char *text, const char *option, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	*out = str_of(text);
+	if (!file)
+		return ERR_OK;
+	rc = secret_file(room, file, e);
+	*out = str_trim(buf_view(room));
+	return rc ? err_wrap(e, rc, "option %s", option) : ERR_OK;
+}
+
+/* ---- starting ---- */
+
+static enum err_code peers_start(struct apis *a, struct core *core, const struct api_options *o,
+				 struct err *e)
+{
+	AUTO(buf_done) struct buf key = { .limit = SECRET_FILE_MAX + 1 };
+	AUTO(buf_done) struct buf payload_key = { .limit = SECRET_FILE_MAX + 1 };
+	struct peers_api_config c = {
+		.window_s = PEERS_API_WINDOW_S,
+		.refuse_legacy = o->refuse_legacy,
+	};
+	enum err_code rc = secret_read(&key, &c.key, o->peers_key_file, o->peers_key,
+				       "--peer-api-key-file", e);
+
+	/* Only ever narrower: what is signed can be repeated within it. */
+	if (o->max_timestamp_diff)
+		c.window_s = MIN(c.window_s, o->max_timestamp_diff);
+	if (rc == ERR_OK)
+		rc = secret_read(&payload_key, &c.payload_key, o->payload_key_file, o->payload_key,
+				 "--peer-api-payload-key-file", e);
+	return rc ? rc : peers_api_new(&a->peers, core, &c, e);
+}
+
+#define NAMES_MAX 8
+
+/* By what callers reach this host, for a certificate of our own. */
+struct names {
+	char host[HOST_NAME_MAX + 1];
+	const char *hosts[NAMES_MAX];
+	struct ip_addr addrs[NAMES_MAX];
+};
+
+static void names_fill(struct names *n, struct tls_cert_names *out, struct core *c)
+{
+	static const uint8_t loopback4[4] = { 127, 0, 0, 1 }, loopback6[16] = { [15] = 1 };
+	struct ip_addr endpoint;
+	struct err ignored;
+
+	*out = (struct tls_cert_names){ .hosts = n->hosts, .addrs = n->addrs };
+	n->hosts[out->hosts_n++] = "localhost";
+	if (gethostname(n->host, sizeof n->host) == 0 && *n->host) {
+		n->host[sizeof n->host - 1] = 0;
+		n->hosts[out->hosts_n++] = n->host;
+	}
+	n->addrs[out->addrs_n++] = ip_v4(loopback4);
+	n->addrs[out->addrs_n++] = ip_v6(loopback6);
+	if (c->host.default_source(c->host.ctx, &n->addrs[out->addrs_n], &ignored) == ERR_OK)
+		out->addrs_n++;
+	if (ip_parse(str_of(c->settings.endpoint_host), &endpoint))
+		n->addrs[out->addrs_n++] = endpoint;
+	else if (*c->settings.endpoint_host)
+		n->hosts[out->hosts_n++] = c->settings.endpoint_host;
+}
+
+enum err_code apis_open(struct apis **out, struct core *core, const struct api_options *o,
+			struct err *e)
+{
+	struct https_config c = { .state_dir = core->state_dir,
+				  .cert_path = o->cert,
+				  .key_path = o->cert_key,
+				  .allow_tls12 = o->tls12 };
+	struct https_service services[HTTPS_APIS];
+	struct names names = { 0 };
+	struct apis *a;
+	size_t n = 0;
+	enum err_code rc = ERR_OK;
+
+	*out = NULL;
+	if (!peers_wanted(o))
+		return ERR_OK;
+	a = calloc(1, sizeof *a);
+	if (!a)
+		return err_set(e, ERR_NOMEM, "out of memory for the HTTPS APIs");
+	names_fill(&names, &c.names, core);
+	rc = peers_start(a, core, o, e);
+	if (rc == ERR_OK) {
+		services[n++] = peers_api_service(a->peers);
+		rc = peers_listener(&c.listeners[HTTPS_PEERS], o, e);
+	}
+	if (rc == ERR_OK)
+		rc = https_server_open(&a->https, core->loop, &c, services, n, e);
+	if (rc) {
+		apis_close(a);
+		return rc;
+	}
+	*out = a;
+	return ERR_OK;
+}
+
+enum err_code apis_reload(struct apis *a, struct err *e)
+{
+	return https_server_reload(a->https, e);
+}
+
+void apis_pass_on(struct apis *a)
+{
+	if (a)
+		https_server_pass_on(a->https);
+}
+
+void apis_close(struct apis *a)
+{
+	if (!a)
+		return;
+	https_server_close(a->https);
+	peers_api_free(a->peers);
+	free(a);
+}
+
+json_t *apis_json(const struct apis *a)
+{
+	return a ? https_server_json(a->https) : json_null();
+}

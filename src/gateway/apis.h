@@ -1,0 +1,43 @@
+/* apis.h - the HTTPS APIs of a running gateway: their options, and starting those that are set up.
+ *
+ * An API is served when its secret is set: the peer API's is GATEWAY_API_KEY, from the environment,
+ * from --env-file or from a file of its own; never from the command line, which everybody can read.
+ */
+#ifndef QANAT_GATEWAY_APIS_H
+#define QANAT_GATEWAY_APIS_H
+
+#include "gateway/core.h"
+#include "gateway/https_server.h"
+
+#define API_SECRET_MIN 16 /* characters */
+
+/* Borrowed texts of the command line and the environment; NULL: not given. */
+struct api_options {
+	const char *cert, *cert_key;
+	bool tls12;
+	const char *peers_listen, *peers_allow, *peers_key_file, *payload_key_file;
+	uint32_t peers_rate;
+	uint32_t max_timestamp_diff; /* 0: not given */
+	bool refuse_legacy;
+	const char *peers_key, *payload_key; /* of the environment alone */
+};
+
+/* Reads GATEWAY_API_KEY and GATEWAY_PUBLIC_KEY, and checks everything that can be checked without
+ * opening a socket.  Errors name the option or the variable. */
+MUST_CHECK enum err_code api_options_complete(struct api_options *o, struct err *e);
+
+struct apis;
+
+/* Opens what is set up; *out is NULL when that is nothing. */
+MUST_CHECK enum err_code apis_open(struct apis **out, struct core *core,
+				   const struct api_options *o, struct err *e);
+/* Loads the certificate again. */
+MUST_CHECK enum err_code apis_reload(struct apis *a, struct err *e);
+/* Keeps the listening sockets for the program that is executed next.  Takes NULL, as the next. */
+void apis_pass_on(struct apis *a);
+/* Ends in order; the loop is run meanwhile. */
+void apis_close(struct apis *a);
+/* As https_server_json; null for NULL. */
+json_t *apis_json(const struct apis *a);
+
+#endif
