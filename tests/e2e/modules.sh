@@ -204,7 +204,8 @@ whole() { # NETWORK SERVER/LEN CLIENT...: store, device and host say the same.
 	[ "$got" = "$want" ] || { echo "device: $got, wanted $want"; return 1; }
 	got=$(ip -n "q${id}G" -4 -o addr show dev "$if_g" | awk '{print $4}' | xargs)
 	[ "$got" = "$server" ] || { echo "interface: $got, wanted $server"; return 1; }
-	ns G nft list table inet "qanat_$if_g" | grep -q "ip saddr $net" || { echo "the nft table does not have $net"; return 1; }
+	got=$(ns G nft list table inet "qanat_$if_g")
+	grep -q "ip saddr $net" <<<"$got" || { echo "the nft table does not have $net"; return 1; }
 }
 old=(10.8.0.0/24 10.8.0.1/24 10.8.0.2 10.8.0.3 10.8.0.4)
 new=(10.9.0.0/25 10.9.0.1/25 10.9.0.2 10.9.0.3 10.9.0.4)
