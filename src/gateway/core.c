@@ -14,6 +14,8 @@ struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowe
 		.allowed_ips = allowed,
 		.has_endpoint = client->endpoint.addr.family != IP_NONE,
 		.endpoint = client->endpoint,
+		.has_keepalive = true,
+		.keepalive_s = client->keepalive_s,
 		.limits = core_limits_of(client, true),
 	};
 

@@ -95,7 +95,7 @@ static bool was_connected(struct core *c, const struct client *client)
 
 void core_call(struct core *c, const struct client *client, struct wg_peer_change *p)
 {
-	if (!c->calling || !p->has_endpoint || !was_connected(c, client))
+	if (!c->calling || !p->has_endpoint || client->keepalive_s || !was_connected(c, client))
 		return;
 	/* A peer with persistent keepalives gets its first one when the interface goes up, and a
 	 * handshake before it. */
@@ -115,7 +115,8 @@ static bool called_end(void *ctx, const struct client *client)
 	if (!c->host.peer(c->host.ctx, &client->public_key, &info))
 		return true;
 	wipe(&info.psk, sizeof info.psk);
-	if (info.keepalive_s == CORE_CALL_S && c->host.change_peer(c->host.ctx, &p, &e))
+	if (info.keepalive_s == CORE_CALL_S && !client->keepalive_s &&
+	    c->host.change_peer(c->host.ctx, &p, &e))
 		LOG_WARNING("client.call_failed", F_STR("name", client->name), F_ERR(&e));
 	return true;
 }

@@ -24,6 +24,7 @@ struct client {
 	struct public_key public_key;
 	struct secret_key private_key; /* zero: not loaded, or with the client's owner alone */
 	struct psk psk;
+	uint16_t keepalive_s; /* between keepalives that the gateway sends; 0: none */
 	int64_t created_ns; /* wall clock */
 	struct endpoint endpoint; /* where it was last seen, outside the tunnel; zero: unknown */
 	int64_t seen_ns; /* its last handshake as far as stored, wall clock; 0: unknown */

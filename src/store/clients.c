@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/fault.h"
+#include "store/agent.h"
 #include "store/inside.h"
 
 #define SEALED_KEY_LEN (KEY_LEN + SEAL_OVERHEAD)
@@ -42,7 +43,8 @@ static enum err_code secret_read(const struct store *s, struct db_stmt *st, int 
 #define CLIENT_COLUMNS                                                                     \
 	"id, name, ip, ip6, public_key, created_ns, enabled, private_key, psk, endpoint, " \
 	"seen_ns, "                                                                        \
-	"rate_up, rate_down, quota, quota_used, expires_ns, ipv6_only"
+	"rate_up, rate_down, quota, quota_used, expires_ns, ipv6_only, "                   \
+	"keepalive_s"
 
 /* What cannot be read, such as the name of an interface that is no more, is not known: the client
  * will tell. */
@@ -82,6 +84,7 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 					    .quota_used = (uint64_t)db_i64(st, 14),
 					    .expires_ns = db_i64(st, 15) };
 	c->ipv6_only = db_i64(st, 16) != 0;
+	c->keepalive_s = (uint16_t)db_i64(st, 17);
 	rc = db_row_ok(st, e);
 	if (rc)
 		return rc;
@@ -121,8 +124,9 @@ enum err_code store_client_add(struct store *s, struct client *c, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "INSERT INTO clients (name, ip, ip6, public_key, "
-					  "created_ns, enabled, private_key, psk, ipv6_only) "
-					  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+					  "created_ns, enabled, private_key, psk, ipv6_only, "
+					  "keepalive_s) "
+					  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
 	uint8_t private_key[SEALED_KEY_LEN], psk[SEALED_KEY_LEN];
 	char label[LABEL_MAX];
 	enum err_code rc;
@@ -144,6 +148,7 @@ enum err_code store_client_add(struct store *s, struct client *c, struct err *e)
 	db_bind_blob(&st, 7, private_key, sizeof private_key);
 	db_bind_blob(&st, 8, psk, sizeof psk);
 	db_bind_i64(&st, 9, c->ipv6_only);
+	db_bind_i64(&st, 10, c->keepalive_s);
 	rc = db_run(&st, e);
 	if (rc == ERR_EXISTS)
 		return taken(s, c, e);
@@ -240,6 +245,33 @@ enum err_code store_client_set_enabled(struct store *s, int64_t id, bool enabled
 
 	db_bind_i64(&st, 1, id);
 	db_bind_i64(&st, 2, enabled);
+	return update_one(s, &st, id, e);
+}
+
+/* ---- what the agent API says of clients ---- */
+
+enum err_code store_client_set_keepalive(struct store *s, int64_t id, uint16_t keepalive_s,
+					 struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET keepalive_s = ?2 WHERE id = ?1");
+
+	db_bind_i64(&st, 1, id);
+	db_bind_i64(&st, 2, keepalive_s);
+	return update_one(s, &st, id, e);
+}
+
+enum err_code store_client_set_psk(struct store *s, int64_t id, const struct public_key *key,
+				   const struct psk *psk, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "UPDATE clients SET psk = ?2 WHERE id = ?1");
+	uint8_t sealed[SEALED_KEY_LEN];
+	char label[LABEL_MAX];
+
+	seal(s->key, sealed, psk->b, KEY_LEN, label_of(label, key, "preshared_key"));
+	db_bind_i64(&st, 1, id);
+	db_bind_blob(&st, 2, sealed, sizeof sealed);
 	return update_one(s, &st, id, e);
 }
 

@@ -65,7 +65,24 @@ static const char step_4[] =
 	"  dns TEXT NOT NULL CHECK (length(dns) BETWEEN 1 AND 16)"
 	") STRICT;";
 
-static const char *const steps[] = { step_1, step_2, step_3, step_4 };
+/* The agent API: keepalives that the gateway sends to a client, and the configurations that an
+ * interface has had (store/agent.h), sealed like the keys in them. */
+static const char step_5[] =
+	"ALTER TABLE clients ADD COLUMN keepalive_s INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (keepalive_s BETWEEN 0 AND 65535);"
+	"CREATE TABLE agent_configs ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT," /* an id is never given twice */
+	"  interface TEXT NOT NULL CHECK (length(interface) BETWEEN 1 AND 15),"
+	"  made_ns INTEGER NOT NULL,"
+	"  author TEXT NOT NULL CHECK (length(CAST(author AS BLOB)) BETWEEN 1 AND 64),"
+	"  source TEXT NOT NULL CHECK (length(CAST(source AS BLOB)) <= 80),"
+	"  action TEXT NOT NULL CHECK (action IN ('update', 'rollback', 'found')),"
+	"  config BLOB NOT NULL CHECK (length(config) BETWEEN 46 AND 32768 + 45),"
+	"  changes TEXT NOT NULL CHECK (length(CAST(changes AS BLOB)) <= 65536)"
+	") STRICT;"
+	"CREATE INDEX agent_configs_by_interface ON agent_configs (interface, id);";
+
+static const char *const steps[] = { step_1, step_2, step_3, step_4, step_5 };
 
 const struct db_schema store_schema = {
 	.application_id = 0x514e4154, /* "QNAT" */

@@ -15,6 +15,7 @@
 
 #include "base/fault.h"
 #include "base/fs.h"
+#include "store/agent.h"
 #include "store/inside.h"
 #include "store/schema.h"
 
@@ -963,6 +964,79 @@ static void knows_nothing_of_an_endpoint_that_it_cannot_read(void **state)
 	store_close(s);
 }
 
+/* ---- the agent API's history ---- */
+
+static bool configs_collect(void *ctx, const struct store_config *c)
+{
+	int64_t *ids = ctx;
+
+	ids[++ids[0]] = c->id;
+	assert_int_equal(c->config.n, 0);
+	return true;
+}
+
+static void config_look(void *ctx, const struct store_config *c)
+{
+	*(bool *)ctx = str_eq(c->config, STR("{\"private_key\":\"secret\"}")) &&
+		       str_eq(c->changes, STR("[]")) && strcmp(c->author, "0123abcd") == 0 &&
+		       strcmp(c->source, "192.0.2.1") == 0 && strcmp(c->action, "update") == 0;
+}
+
+static void keeps_the_last_configurations(void **state)
+{
+	struct store_config c = { .made_ns = 7,
+				  .author = "0123abcd",
+				  .source = "192.0.2.1",
+				  .action = "update",
+				  .config = STR("{\"private_key\":\"secret\"}"),
+				  .changes = STR("[]") };
+	int64_t ids[STORE_CONFIGS_KEPT + 2] = { 0 }, id = 0;
+	struct store *s = opened();
+	struct err e = { 0 };
+	bool same = false;
+
+	(void)state;
+	for (int i = 0; i < STORE_CONFIGS_KEPT + 5; i++)
+		assert_int_equal(store_config_add(s, "wg_main", &c, &id, &e), ERR_OK);
+	assert_int_equal(store_config_add(s, "other", &c, &id, &e), ERR_OK);
+	store_close(s);
+	s = opened();
+	assert_int_equal(store_configs(s, "wg_main", configs_collect, ids, &e), ERR_OK);
+	assert_int_equal(ids[0], STORE_CONFIGS_KEPT);
+	assert_int_equal(ids[1], STORE_CONFIGS_KEPT + 5); /* newest first */
+	assert_int_equal(store_config(s, "wg_main", ids[1], config_look, &same, &e), ERR_OK);
+	assert_true(same);
+	assert_int_equal(store_config(s, "wg_main", 1, config_look, &same, &e), ERR_NOT_FOUND);
+	assert_int_equal(store_config(s, "other", ids[1], config_look, &same, &e), ERR_NOT_FOUND);
+	c.config = STR("");
+	assert_int_equal(store_config_add(s, "other", &c, &id, &e), ERR_RANGE);
+	store_close(s);
+}
+
+static void keeps_keepalive_and_another_psk(void **state)
+{
+	struct psk psk = { .b = { 1, 2, 3 } };
+	struct store *s = opened();
+	struct client c = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	add(s, "a", 2);
+	c = stored(s, "a");
+	assert_int_equal(c.keepalive_s, 0);
+	assert_int_equal(store_client_set_keepalive(s, c.id, 25, &e), ERR_OK);
+	assert_int_equal(store_client_set_psk(s, c.id, &c.public_key, &psk, &e), ERR_OK);
+	store_close(s);
+	s = opened();
+	assert_int_equal(store_client_by_name(s, STR("a"), &c, &e), ERR_OK);
+	assert_int_equal(c.keepalive_s, 25);
+	assert_memory_equal(&c.psk, &psk, sizeof psk);
+	assert_int_equal(store_client_set_keepalive(s, 99, 25, &e), ERR_NOT_FOUND);
+	assert_int_equal(store_client_set_psk(s, 99, &c.public_key, &psk, &e), ERR_NOT_FOUND);
+	client_done(&c);
+	store_close(s);
+}
+
 /* ---- what needs a file system of its own ---- */
 
 #define CHILD_SKIP 77
@@ -1087,6 +1161,8 @@ int main(void)
 		T(keeps_limits),
 		T(forgets_endpoints),
 		T(takes_over_a_store_of_version_1),
+		T(keeps_the_last_configurations),
+		T(keeps_keepalive_and_another_psk),
 		T(knows_nothing_of_an_endpoint_that_it_cannot_read),
 		T(survives_each_failure),
 		T(says_that_a_directory_is_read_only),
