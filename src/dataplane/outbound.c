@@ -49,6 +49,7 @@ struct outbound {
 	uint8_t *cut_area; /* segments of super-packets */
 	size_t cut_at;
 
+	bool lonely; /* the last turn found a single packet */
 	int64_t icmp_full_at; /* when the bucket of ICMP errors is full again */
 };
 
@@ -339,7 +340,7 @@ static void take(struct worker *w, const struct virtio_net_hdr *h, uint8_t *text
 void outbound_run(struct worker *w)
 {
 	struct outbound *o = w->out;
-	size_t bytes = 0;
+	size_t bytes = 0, packets = 0;
 
 	o->read_at = 0;
 	while (bytes < READ_BYTES && o->n < PACKETS_MAX) {
@@ -355,6 +356,12 @@ void outbound_run(struct worker *w)
 		w->tun_failures = 0;
 		take(w, &h, text, (size_t)n);
 		bytes += (size_t)n;
+		/* Where packets come one by one, each leaves before the look for another. */
+		if (++packets == 1 && o->lonely) {
+			flush(w);
+			o->read_at = 0;
+		}
 	}
+	o->lonely = packets == 1;
 	flush(w);
 }
