@@ -11,6 +11,8 @@ struct inbound {
 	size_t n;
 	struct aead_job job[JOBS_MAX];
 	struct wg_receive rx[JOBS_MAX];
+	enum wg_verdict verdict[JOBS_MAX];
+	uint32_t inner_len[JOBS_MAX]; /* of those that are WG_OK */
 	struct {
 		const struct wg_path *path;
 		uint8_t ecn;
@@ -76,25 +78,35 @@ static void deliver(struct worker *w, uint8_t *packet, size_t n)
 		worker_tun_write(w, packet, n);
 }
 
-/* Opens what was collected and hands it on in order. */
+static void judge_jobs(struct worker *w)
+{
+	struct inbound *in = w->in;
+	struct wg_receive_run run = { 0 };
+
+	for (size_t i = 0; i < in->n; i++) {
+		in->verdict[i] = DROP_FORGED;
+		if (in->job[i].ok)
+			in->verdict[i] = wg_receive_next(w->dp->device, &run, &in->rx[i],
+							 in->from[i].path, in->from[i].ecn, w->now,
+							 &in->inner_len[i], &w->events);
+	}
+	wg_receive_end(&run, w->now, &w->events);
+}
+
+/* Opens what was collected and hands it on in order.  What the packets tell about their sessions is
+ * settled before the first of them leaves: its answer may come at once, by another worker. */
 static void open_jobs(struct worker *w)
 {
 	struct inbound *in = w->in;
 
 	aead_open_batch(in->job, in->n);
+	judge_jobs(w);
+	worker_settle(w);
 	for (size_t i = 0; i < in->n; i++) {
-		struct wg_receive *rx = &in->rx[i];
-		uint32_t inner_len = 0;
-		enum wg_verdict v = DROP_FORGED;
-
-		if (in->job[i].ok)
-			v = wg_receive_done(w->dp->device, rx, in->from[i].path, in->from[i].ecn,
-					    w->now, &inner_len, &w->events);
-		worker_settle(w);
-		if (v == WG_OK)
-			deliver(w, rx->text, inner_len);
-		else if (v != WG_KEEPALIVE)
-			wg_count(w->dp->device, rx->peer, v, 1);
+		if (in->verdict[i] == WG_OK)
+			deliver(w, in->rx[i].text, in->inner_len[i]);
+		else if (in->verdict[i] != WG_KEEPALIVE)
+			wg_count(w->dp->device, in->rx[i].peer, in->verdict[i], 1);
 	}
 	in->n = 0;
 }
