@@ -18,7 +18,7 @@ http_parser_package() {
 	esac
 }
 
-QANAT_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libssl-dev libsodium-dev libmnl-dev
+QANAT_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libssl-dev libsodium-dev libmnl-dev libseccomp-dev
 	libsqlite3-dev libqrencode-dev libjansson-dev libnghttp2-dev $(http_parser_package)"
 QANAT_RUNTIME_PACKAGES="nftables"
 QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
