@@ -54,7 +54,7 @@ static enum err_code connect_new(struct uapi_connection *c, struct err *e)
 
 	if (!c->path)
 		return closed(c, e);
-	rc = unix_connect(&c->fd, c->path, &why);
+	rc = unix_connect(&c->fd, c->path, c->timeout_ms, &why);
 	if (rc) {
 		if (e)
 			*e = why;

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -125,11 +126,21 @@ out:
 	return rc;
 }
 
-enum err_code unix_connect(int *out, const char *path, struct err *e)
+/* How long connect() waits for room in the queue of who listens (unix(7) has no other way: a
+ * non-blocking one fails at once, and there is nothing to poll), and send() once it is connected. */
+static bool send_timeout(int fd, unsigned ms)
+{
+	const struct timeval t = { .tv_sec = (time_t)(ms / 1000),
+				   .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) == 0;
+}
+
+enum err_code unix_connect(int *out, const char *path, unsigned timeout_ms, struct err *e)
 {
 	struct sockaddr_un sa;
 	enum err_code rc;
-	int fd;
+	int fd, n = -1;
 
 	rc = unix_address(&sa, path, e);
 	if (rc)
@@ -137,13 +148,22 @@ enum err_code unix_connect(int *out, const char *path, struct err *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(e, errno, "open a UNIX socket for %s", sa.sun_path);
-	if (connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0) {
-		rc = err_sys(e, errno, "connect to %s", path);
-		fd_close(fd);
-		return rc;
+	if (send_timeout(fd, timeout_ms)) {
+		do
+			n = connect(fd, (const struct sockaddr *)&sa, sizeof sa);
+		while (n < 0 && errno == EINTR);
 	}
-	*out = fd;
-	return ERR_OK;
+	if (n == 0 && send_timeout(fd, 0)) {
+		*out = fd;
+		return ERR_OK;
+	}
+	if (errno == EAGAIN)
+		rc = err_set(e, ERR_TIMEOUT, "connect to %s: its program takes no connection",
+			     path);
+	else
+		rc = err_sys(e, errno, "connect to %s", path);
+	fd_close(fd);
+	return rc;
 }
 
 int unix_accept(int listen_fd)

@@ -132,7 +132,7 @@ static int connected(void)
 	struct err e = { 0 };
 	int fd = -1;
 
-	if (unix_connect(&fd, path, &e))
+	if (unix_connect(&fd, path, 5000, &e))
 		fail_msg("%s", e.msg);
 	return fd;
 }

@@ -45,7 +45,7 @@ static void test_listen_and_connect(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0666); /* whatever the umask says */
 	assert_int_equal(unix_accept(a), -1); /* does not block */
-	assert_int_equal(unix_connect(&c, path, &e), ERR_OK);
+	assert_int_equal(unix_connect(&c, path, 1000, &e), ERR_OK);
 	s = unix_accept(a);
 	assert_true(s >= 0);
 	assert_true(fcntl(s, F_GETFL) & O_NONBLOCK);
@@ -71,7 +71,7 @@ static void test_stale_and_taken(void **state)
 	assert_non_null(strstr(e.msg, path));
 	assert_int_equal(b, -1);
 	fd_close(a); /* the file stays, and nobody answers */
-	assert_int_equal(unix_connect(&b, path, &e), ERR_IO);
+	assert_int_equal(unix_connect(&b, path, 1000, &e), ERR_IO);
 	assert_int_equal(unix_listen(&a, path, 0600, &e), ERR_OK);
 	fd_close(a);
 	unlink(path);
@@ -86,8 +86,12 @@ static void test_full_backlog_is_not_stale(void **state)
 	(void)state;
 	assert_int_equal(unix_listen(&a, path, 0600, &e), ERR_OK);
 	assert_int_equal(listen(a, 0), 0);
-	assert_int_equal(unix_connect(&c, path, &e), ERR_OK); /* fills it */
+	assert_int_equal(unix_connect(&c, path, 1000, &e), ERR_OK); /* fills it */
 	assert_int_equal(unix_listen(&b, path, 0600, &e), ERR_IN_USE);
+	/* And who connects does not wait for ever. */
+	assert_int_equal(unix_connect(&b, path, 20, &e), ERR_TIMEOUT);
+	assert_non_null(strstr(e.msg, path));
+	assert_int_equal(b, -1);
 	fd_close(a);
 	fd_close(c);
 	unlink(path);
@@ -118,11 +122,11 @@ static void test_bad_paths(void **state)
 	memset(longer, 'a', sizeof longer - 1);
 	longer[sizeof longer - 1] = 0;
 	assert_int_equal(unix_listen(&a, longer, 0600, &e), ERR_RANGE);
-	assert_int_equal(unix_connect(&a, longer, &e), ERR_RANGE);
+	assert_int_equal(unix_connect(&a, longer, 1000, &e), ERR_RANGE);
 	assert_int_equal(unix_listen(&a, "", 0600, &e), ERR_MISSING);
 	assert_int_equal(unix_listen(&a, "/nowhere/at/all.sock", 0600, &e), ERR_NOT_FOUND);
 	assert_non_null(strstr(e.msg, "/nowhere/at/all.sock"));
-	assert_int_equal(unix_connect(&a, path, &e), ERR_NOT_FOUND);
+	assert_int_equal(unix_connect(&a, path, 1000, &e), ERR_NOT_FOUND);
 	assert_int_equal(a, -1);
 }
 
