@@ -71,9 +71,13 @@ struct device_uapi_config {
 	int fd; /* without a path: a connected stream socket, taken over (also on failure) */
 	const char *ifname; /* NULL: from the path, when it is NAME.sock */
 	unsigned timeout_ms; /* of silence in an answer; 0: DEVICE_UAPI_TIMEOUT_MS */
+	/* With `fd`: the other side is ours.  At a path that is found out by a question that foreign
+	 * daemons refuse; since they close then, it is not put where no new connection can be had. */
+	bool extensions;
 };
 #define DEVICE_UAPI_TIMEOUT_MS 10000
-/* Connects and asks once, so that a wrong socket is refused here. */
+/* Connects and asks once, so that a wrong socket is refused here.  With DEVICE_CAN_DROPS and
+ * DEVICE_CAN_LIMITS when the daemon is one of ours. */
 MUST_CHECK enum err_code device_open_uapi(struct device **out, const struct device_uapi_config *c,
 					  struct err *e);
 
@@ -95,8 +99,8 @@ int device_gone_fd(struct device *d);
 /* ERR_NOT_FOUND or ERR_CLOSED once the interface or its daemon has gone.  Cheap. */
 MUST_CHECK enum err_code device_alive(struct device *d, struct err *e);
 
-/* What the kind does not know is zero: the index of an interface in another namespace, MTU, workers and
- * offloads of others than the engine, `verdicts` without DEVICE_CAN_DROPS. */
+/* What the kind does not know is zero: the index of an interface in another namespace, workers and
+ * offloads of others than our engine, `verdicts` without DEVICE_CAN_DROPS. */
 MUST_CHECK enum err_code device_status(struct device *d, struct dataplane_status *out,
 				       struct err *e);
 
@@ -151,8 +155,8 @@ MUST_CHECK enum err_code device_sync(struct device *d, const struct device_chang
 MUST_CHECK enum err_code device_remove_peers(struct device *d, struct err *e);
 
 /* ERR_NOT_FOUND without such a peer.  `verdicts` (may be NULL): zero without DEVICE_CAN_DROPS.
- * The caller wipes out->psk.  Only the engine finds one peer without reading all: who wants many
- * walks, or takes a struct device_view. */
+ * The caller wipes out->psk.  Only our engine, here or behind a socket, finds one peer without
+ * reading all: who wants many walks, or takes a struct device_view. */
 MUST_CHECK enum err_code device_peer(struct device *d, const struct public_key *k,
 				     struct wg_peer_info *out, uint64_t verdicts[WG_VERDICTS],
 				     struct err *e);

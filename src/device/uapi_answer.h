@@ -4,7 +4,8 @@
  *   set:  errno=N, ""
  *
  * The daemon is a stranger: each value is checked, lines and counts are bounded.  Keys that we do not
- * know are passed over, as newer daemons have more.  Inside the room only.
+ * know are passed over, as newer daemons have more.  Our extensions (docs/protocols/uapi.md) are read
+ * where they come.  Inside the room only.
  */
 #ifndef QANAT_DEVICE_UAPI_ANSWER_H
 #define QANAT_DEVICE_UAPI_ANSWER_H
@@ -20,13 +21,16 @@ enum uapi_answer_state {
 
 struct uapi_answer {
 	struct device_settings settings;
+	bool extended; /* it says that it speaks our extensions */
+	struct dataplane_status status; /* what an extended summary tells; zero otherwise */
+	uint64_t verdicts[WG_VERDICTS]; /* of the peer that fn is called for */
 	int number; /* of errno=, without its sign; known when done */
 	device_peer_fn *fn; /* NULL: a set's answer, which has no peers */
 	void *ctx;
 	bool stopped; /* fn wants no more: the rest is read and forgotten */
 	bool in_peer, ended;
 	size_t peers;
-	uint64_t handshake_s, handshake_ns;
+	uint64_t handshake_s, handshake_ns, expires_s, expires_ns; /* of the present peer */
 	struct wg_peer_info peer;
 	struct rows ips; /* struct ip_prefix, of that peer */
 };

@@ -21,7 +21,7 @@ _Static_assert(IN_ROOM > WG_UAPI_LINE_MAX + 1, "a whole line fits");
 enum state {
 	AWAIT_REQUEST,
 	IN_SET, /* lines up to the blank one */
-	IN_GET, /* the blank line, or extensions=1 before it */
+	IN_GET, /* the blank line, or what is wanted before it */
 	DUMPING, /* pieces follow as the client takes them */
 	LAST_ANSWER, /* closes when it is written */
 };
@@ -35,6 +35,8 @@ struct client {
 	bool ended; /* the client sends no more */
 	struct wg_uapi_set *set;
 	size_t run; /* changes in the dataplane's present run; 0: none has begun */
+	enum { ALL_PEERS, NO_PEERS, ONE_PEER } wanted; /* by the present get */
+	struct public_key one;
 	struct uapi_dump dump;
 	struct buf out;
 	size_t out_at; /* written so far */
@@ -195,7 +197,18 @@ static void dump_piece(void *ctx, const struct wg_device *d)
 {
 	struct piece *p = ctx;
 
-	p->state = uapi_dump_peers(&p->c->dump, d, &p->c->out, OUT_ROOM);
+	if (p->c->wanted == ONE_PEER)
+		p->state = uapi_dump_peer(&p->c->dump, d, &p->c->one, &p->c->out, OUT_ROOM);
+	else
+		p->state = uapi_dump_peers(&p->c->dump, d, &p->c->out, OUT_ROOM);
+}
+
+/* In answers to `get`, wg(8) takes no sign. */
+static int dump_errno(enum uapi_dump_state state)
+{
+	if (state == UAPI_DUMP_NONE)
+		return ENOENT;
+	return state == UAPI_DUMP_LOST ? EAGAIN : 0;
 }
 
 static void dump_more(struct client *c)
@@ -205,12 +218,12 @@ static void dump_more(struct client *c)
 	dataplane_with_device(c->all->dp, dump_piece, &p);
 	if (p.state == UAPI_DUMP_MORE)
 		return;
-	/* In answers to `get`, wg(8) takes no sign. */
-	buf_printf(&c->out, "errno=%d\n\n", p.state == UAPI_DUMP_LOST ? EAGAIN : 0);
+	buf_printf(&c->out, "errno=%d\n\n", dump_errno(p.state));
 	c->state = AWAIT_REQUEST;
 }
 
-static void dump_begin(struct client *c)
+/* What the device itself is set to. */
+static void put_own(struct client *c)
 {
 	struct secret_key k = { 0 };
 	uint16_t listen_port;
@@ -220,13 +233,59 @@ static void dump_begin(struct client *c)
 	dataplane_with_device(c->all->dp, dump_key, &k);
 	wg_uapi_put_device(&c->out, &k, listen_port, fwmark);
 	wipe(&k, sizeof k);
+}
+
+static void put_summary(struct client *c)
+{
+	struct dataplane_status s;
+
+	dataplane_status(c->all->dp, &s);
+	uapi_dump_status(&c->out, &s);
+	buf_z(&c->out, "errno=0\n\n");
+	c->state = AWAIT_REQUEST;
+}
+
+static void dump_begin(struct client *c)
+{
+	/* So that the other side knows it was understood: there are daemons that read no
+	 * further than get=1. */
+	if (c->dump.extensions)
+		buf_z(&c->out, "qanat_extensions=1\n");
+	if (c->wanted != ONE_PEER)
+		put_own(c);
+	if (c->wanted == NO_PEERS) {
+		put_summary(c);
+		return;
+	}
 	c->state = DUMPING;
 	dump_more(c);
+}
+
+/* A line of a get: what is not the plain one of wg(8). */
+static void get_line(struct client *c, struct str line)
+{
+	const struct str peer = STR("peer=");
+
+	if (str_eq(line, STR("extensions=1")))
+		c->dump.extensions = true;
+	else if (!c->dump.extensions)
+		refuse(c, -EINVAL, "get=1 takes no further line but extensions=1");
+	else if (c->wanted != ALL_PEERS)
+		refuse(c, -EINVAL, "get=1 takes one of summary=1 and peer=KEY, once");
+	else if (str_eq(line, STR("summary=1")))
+		c->wanted = NO_PEERS;
+	else if (str_starts(line, peer) &&
+		 hex_decode(c->one.b, sizeof c->one.b,
+			    (struct str){ line.p + peer.n, line.n - peer.n }))
+		c->wanted = ONE_PEER;
+	else
+		refuse(c, -EINVAL, "get=1 with extensions=1 takes summary=1 or peer=KEY");
 }
 
 static void get_begin(struct client *c)
 {
 	c->dump = (struct uapi_dump){ 0 };
+	c->wanted = ALL_PEERS;
 	c->state = IN_GET;
 }
 
@@ -250,10 +309,8 @@ static void take_line(struct client *c, struct str line)
 			set_end(c);
 		return;
 	case IN_GET:
-		if (str_eq(line, STR("extensions=1")))
-			c->dump.extensions = true;
-		else if (line.n)
-			refuse(c, -EINVAL, "get=1 takes no further line but extensions=1");
+		if (line.n)
+			get_line(c, line);
 		else
 			dump_begin(c);
 		return;

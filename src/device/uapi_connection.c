@@ -181,8 +181,9 @@ static enum err_code ask_once(struct uapi_connection *c, uapi_request_fn *put, c
 	flush(c, &c->out);
 	rc = c->rc ? c->rc : answer_read(c, a, e);
 	buf_done(&c->out);
-	/* After an error the daemon may take the rest of the request for another. */
-	if (rc || (a->number && c->path))
+	/* After an error the daemon may take the rest of the request for another; one of ours that has
+	 * begun to answer does not. */
+	if (rc || (a->number && c->path && !a->extended))
 		disconnect(c);
 	else
 		c->used = true;

@@ -1,5 +1,7 @@
 #include "device/uapi_dump.h"
 
+#include <inttypes.h>
+
 #include "wg/transport.h"
 #include "wg/uapi.h"
 
@@ -66,7 +68,7 @@ static void put_extensions(const struct wg_peer *p, const struct wg_peer_info *i
 	uint64_t verdicts[WG_VERDICTS];
 
 	wg_counts(NULL, p, verdicts);
-	wg_uapi_put_extensions(out, &info->limits, verdicts);
+	wg_uapi_put_extensions(out, info, verdicts);
 }
 
 static void put_peer(struct uapi_dump *g, const struct wg_peer *p, struct buf *out)
@@ -82,6 +84,27 @@ static void put_peer(struct uapi_dump *g, const struct wg_peer *p, struct buf *o
 	g->peers++;
 	g->next_ip = 0;
 	g->inside = true;
+}
+
+enum uapi_dump_state uapi_dump_peer(struct uapi_dump *g, const struct wg_device *d,
+				    const struct public_key *k, struct buf *out, size_t room)
+{
+	struct wg_peer *p = wg_device_find_peer(d, k);
+
+	if (!p)
+		return g->peers ? UAPI_DUMP_LOST : UAPI_DUMP_NONE;
+	if (!g->peers)
+		put_peer(g, p, out);
+	return put_ips(g, p, out, room) ? UAPI_DUMP_DONE : UAPI_DUMP_MORE;
+}
+
+void uapi_dump_status(struct buf *out, const struct dataplane_status *s)
+{
+	buf_printf(out, "qanat_mtu=%u\nqanat_up=%d\nqanat_workers=%u\nqanat_offloads=%u\n", s->mtu,
+		   s->up, s->workers, s->offloads);
+	buf_printf(out, "qanat_peers=%zu\nqanat_rx_bytes=%" PRIu64 "\nqanat_tx_bytes=%" PRIu64 "\n",
+		   s->peer_count, s->rx_bytes, s->tx_bytes);
+	wg_uapi_put_drops(out, s->verdicts);
 }
 
 enum uapi_dump_state uapi_dump_peers(struct uapi_dump *g, const struct wg_device *d,

@@ -8,7 +8,7 @@
 #ifndef QANAT_DEVICE_UAPI_DUMP_H
 #define QANAT_DEVICE_UAPI_DUMP_H
 
-#include "wg/device.h"
+#include "dataplane/dataplane.h"
 
 /* As many peers in a row may vanish between two pieces before the dump has to begin again. */
 #define UAPI_DUMP_RECENT 16
@@ -27,10 +27,16 @@ enum uapi_dump_state {
 	UAPI_DUMP_MORE,
 	UAPI_DUMP_DONE,
 	UAPI_DUMP_LOST, /* the peers change faster than they are read */
+	UAPI_DUMP_NONE, /* no such peer */
 };
 
 /* Appends lines of further peers until `out` holds about `room` bytes. */
 enum uapi_dump_state uapi_dump_peers(struct uapi_dump *g, const struct wg_device *d,
 				     struct buf *out, size_t room);
+/* The same of the one peer `k`, from a dump that is zero but for `extensions`. */
+enum uapi_dump_state uapi_dump_peer(struct uapi_dump *g, const struct wg_device *d,
+				    const struct public_key *k, struct buf *out, size_t room);
+/* What a summary tells of the device beside its settings. */
+void uapi_dump_status(struct buf *out, const struct dataplane_status *s);
 
 #endif

@@ -278,12 +278,27 @@ static void key_expires(struct wg_uapi_set *s, struct str value)
 {
 	uint64_t seconds;
 
-	if (!u64_parse(value, 0, (uint64_t)(INT64_MAX / NS_PER_S), &seconds)) {
+	if (!u64_parse(value, 0, (uint64_t)(INT64_MAX / NS_PER_S) - 1, &seconds)) {
 		refuse(s, EINVAL, "qanat_expires", value, "not in seconds since 1970");
 		return;
 	}
 	s->peer.limits.set |= WG_SET_EXPIRES;
 	s->peer.limits.expires_wall_ns = (int64_t)seconds * NS_PER_S;
+}
+
+/* Behind the seconds that it adds to. */
+static void key_expires_nsec(struct wg_uapi_set *s, struct str value)
+{
+	struct wg_limits_change *l = &s->peer.limits;
+	uint64_t ns;
+
+	if (!u64_parse(value, 0, NS_PER_S - 1, &ns))
+		refuse(s, EINVAL, "qanat_expires_nsec", value, "0 to 999999999");
+	else if (!(l->set & WG_SET_EXPIRES))
+		refuse(s, EINVAL, "qanat_expires_nsec", value,
+		       "there is no qanat_expires before it");
+	else
+		l->expires_wall_ns += (int64_t)ns - l->expires_wall_ns % NS_PER_S;
 }
 
 static void key_protocol_version(struct wg_uapi_set *s, struct str value)
@@ -313,6 +328,7 @@ static const struct key {
 	{ { "qanat_quota", 11 }, PEER, key_quota },
 	{ { "qanat_quota_used", 16 }, PEER, key_quota_used },
 	{ { "qanat_expires", 13 }, PEER, key_expires },
+	{ { "qanat_expires_nsec", 18 }, PEER, key_expires_nsec },
 	{ { "private_key", 11 }, DEVICE, key_private },
 	{ { "listen_port", 11 }, DEVICE, key_listen_port },
 	{ { "fwmark", 6 }, DEVICE, key_fwmark },
@@ -447,9 +463,17 @@ void wg_uapi_put_peer(struct buf *out, const struct wg_peer_info *p)
 	put_u64(out, STR("persistent_keepalive_interval="), p->keepalive_s);
 }
 
-void wg_uapi_put_extensions(struct buf *out, const struct wg_limits_info *l,
-			    const uint64_t verdicts[WG_VERDICTS])
+static void put_expires(struct buf *out, int64_t wall_ns)
 {
+	put_u64(out, STR("qanat_expires="), (uint64_t)(wall_ns / NS_PER_S));
+	if (wall_ns % NS_PER_S)
+		put_u64(out, STR("qanat_expires_nsec="), (uint64_t)(wall_ns % NS_PER_S));
+}
+
+static void put_limits(struct buf *out, const struct wg_peer_info *p)
+{
+	const struct wg_limits_info *l = &p->limits;
+
 	if (l->rate_bps[WG_UP])
 		put_u64(out, STR("qanat_rate_up="), l->rate_bps[WG_UP]);
 	if (l->rate_bps[WG_DOWN])
@@ -460,14 +484,49 @@ void wg_uapi_put_extensions(struct buf *out, const struct wg_limits_info *l,
 		put_u64(out, STR("qanat_quota="), l->quota);
 		put_u64(out, STR("qanat_quota_used="), l->quota_used);
 	}
-	if (l->expires_wall_ns)
-		put_u64(out, STR("qanat_expires="), (uint64_t)(l->expires_wall_ns / NS_PER_S));
+	if (l->quota_out_at > 0)
+		put_u64(out, STR("qanat_quota_out_at="), (uint64_t)l->quota_out_at);
+	if (p->quota_out_wall_ns > 0)
+		put_u64(out, STR("qanat_quota_out_wall="), (uint64_t)p->quota_out_wall_ns);
+	if (l->expires_wall_ns > 0)
+		put_expires(out, l->expires_wall_ns);
+}
+
+void wg_uapi_put_drops(struct buf *out, const uint64_t verdicts[WG_VERDICTS])
+{
 	for (unsigned v = DROP_MALFORMED; v < WG_VERDICTS; v++) {
 		if (!verdicts[v])
 			continue;
 		buf_printf(out, "qanat_drop_%s", wg_verdict_name((enum wg_verdict)v));
 		put_u64(out, STR("="), verdicts[v]);
 	}
+}
+
+void wg_uapi_put_extensions(struct buf *out, const struct wg_peer_info *p,
+			    const uint64_t verdicts[WG_VERDICTS])
+{
+	if (p->rx_packets)
+		put_u64(out, STR("qanat_rx_packets="), p->rx_packets);
+	if (p->tx_packets)
+		put_u64(out, STR("qanat_tx_packets="), p->tx_packets);
+	put_limits(out, p);
+	wg_uapi_put_drops(out, verdicts);
+}
+
+void wg_uapi_put_limits_change(struct buf *out, const struct wg_limits_change *l)
+{
+	if (l->set & WG_SET_RATE_UP)
+		put_u64(out, STR("qanat_rate_up="), l->rate_bps[WG_UP]);
+	if (l->set & WG_SET_RATE_DOWN)
+		put_u64(out, STR("qanat_rate_down="), l->rate_bps[WG_DOWN]);
+	if (l->set & WG_SET_BURST)
+		put_u64(out, STR("qanat_burst="), l->burst);
+	if (l->set & WG_SET_QUOTA)
+		put_u64(out, STR("qanat_quota="), l->quota);
+	if (l->set & WG_SET_QUOTA_USED)
+		put_u64(out, STR("qanat_quota_used="), l->quota_used);
+	if (l->set & WG_SET_EXPIRES)
+		put_expires(out, l->expires_wall_ns);
 }
 
 void wg_uapi_put_allowed_ips(struct buf *out, const struct ip_prefix *ips, size_t n)

@@ -45,9 +45,13 @@ bool wg_uapi_set_failed(const struct wg_uapi_set *s);
 void wg_uapi_put_device(struct buf *out, const struct secret_key *k, uint16_t listen_port,
 			uint32_t fwmark);
 void wg_uapi_put_peer(struct buf *out, const struct wg_peer_info *p);
-/* What only our `get` with extensions has: the peer's limits and why its packets were dropped. */
-void wg_uapi_put_extensions(struct buf *out, const struct wg_limits_info *l,
+/* What only our `get` with extensions has: packets, the peer's limits, why packets were dropped. */
+void wg_uapi_put_extensions(struct buf *out, const struct wg_peer_info *p,
 			    const uint64_t verdicts[WG_VERDICTS]);
+/* Of these the last, of a peer or of the device: a line for each reason that there was. */
+void wg_uapi_put_drops(struct buf *out, const uint64_t verdicts[WG_VERDICTS]);
+/* The settings of a change's limits as lines of a `set`. */
+void wg_uapi_put_limits_change(struct buf *out, const struct wg_limits_change *l);
 void wg_uapi_put_allowed_ips(struct buf *out, const struct ip_prefix *ips, size_t n);
 
 #endif

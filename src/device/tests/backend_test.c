@@ -411,6 +411,61 @@ static void limits(void **state UNUSED)
 	assert_int_equal(now.limits.rate_bps[WG_UP], 1000000);
 }
 
+/* All that the engine in this process tells of a peer comes over a socket of ours too, to the
+ * nanosecond; and of the device. */
+static void tells_all(void **state UNUSED)
+{
+	struct wg_peer_change c = { .public_key = key_of(1),
+				    .limits = { .set = WG_SET_QUOTA | WG_SET_QUOTA_USED |
+						       WG_SET_RATE_UP | WG_SET_RATE_DOWN |
+						       WG_SET_BURST | WG_SET_EXPIRES,
+						.rate_bps = { 1000, WG_RATE_MAX },
+						.burst = WG_BURST_MAX,
+						.quota = WG_QUOTA_MAX,
+						.quota_used = 77,
+						.expires_wall_ns = 4102444800000000001 } };
+	struct wg_peer_info now;
+	uint64_t drops[WG_VERDICTS];
+	struct dataplane_status s;
+	struct err e = { 0 };
+	struct device_sync_result r;
+
+	if (!(device_can(device) & DEVICE_CAN_LIMITS)) {
+		assert_false(device_can(device) & DEVICE_CAN_DROPS);
+		ok(device_status(device, &s, &e), &e);
+		assert_int_equal(s.workers, 0);
+		return;
+	}
+	assert_true(device_can(device) & DEVICE_CAN_DROPS);
+	change(&(struct wg_peer_change){ .public_key = key_of(2) }, 1);
+	change(&c, 1);
+	memset(drops, 0xff, sizeof drops);
+	ok(device_peer(device, &c.public_key, &now, drops, &e), &e);
+	assert_int_equal(now.limits.rate_bps[WG_UP], 1000);
+	assert_true(now.limits.rate_bps[WG_DOWN] == WG_RATE_MAX);
+	assert_int_equal(now.limits.burst, WG_BURST_MAX);
+	assert_true(now.limits.quota == WG_QUOTA_MAX);
+	assert_int_equal(now.limits.quota_used, 77);
+	assert_true(now.limits.expires_wall_ns == 4102444800000000001);
+	assert_int_equal(drops[DROP_QUOTA], 0);
+	assert_true(look(1)->info.limits.quota == WG_QUOTA_MAX); /* and among all */
+	c.limits.set &= ~(unsigned)WG_SET_QUOTA_USED;
+	ok(device_sync(device, NULL, (struct wg_peer_change[]){ c, { .public_key = key_of(2) } }, 2,
+		       &r, &e),
+	   &e);
+	assert_int_equal(r.unchanged, 2); /* what is read is what was set */
+	c.limits = (struct wg_limits_change){ .set = WG_SET_EXPIRES, .expires_wall_ns = 0 };
+	change(&c, 1);
+	ok(device_peer(device, &c.public_key, &now, NULL, &e), &e);
+	assert_int_equal(now.limits.expires_wall_ns, 0);
+	assert_int_equal(now.limits.quota_used, 77);
+	ok(device_status(device, &s, &e), &e);
+	assert_int_equal(s.peer_count, 2);
+	assert_true(s.workers >= 1);
+	assert_in_range(s.mtu, 576, 65535);
+	assert_true(s.ifindex != 0);
+}
+
 static bool stop_at_once(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
 {
 	(void)p;
@@ -749,6 +804,7 @@ int main(int argc, char **argv)
 		ROW(syncs_many),
 		ROW(lives),
 		ROW(limits),
+		ROW(tells_all),
 	};
 	int failed;
 

@@ -53,6 +53,19 @@ void dataplane_binding(struct dataplane *dp, uint16_t *listen_port, uint32_t *fw
 	*fwmark = dp->mark;
 }
 
+void dataplane_status(struct dataplane *dp, struct dataplane_status *out)
+{
+	assert_false(dp->locked);
+	*out = (struct dataplane_status){ .mtu = 1420,
+					  .up = true,
+					  .workers = 3,
+					  .offloads = 5,
+					  .peer_count = wg_device_peer_count(dp->d),
+					  .rx_bytes = 11,
+					  .tx_bytes = 12,
+					  .verdicts[DROP_REPLAY] = 4 };
+}
+
 enum err_code dataplane_set_private_key(struct dataplane *dp, const struct secret_key *k,
 					struct err *e)
 {
@@ -242,7 +255,7 @@ static const struct {
 	  "limits are not for wg(8)" },
 	{ "set=1\npublic_key=" KEY("ab") "\nqanat_quota=5\nqanat_rate_up=1000\n\n"
 					 "get=1\nextensions=1\n\nget=1\n\n",
-	  "errno=0\n\npublic_key=" KEY("ab") "\npreshared_key=" KEY(
+	  "errno=0\n\nqanat_extensions=1\npublic_key=" KEY("ab") "\npreshared_key=" KEY(
 		  "00") "\nprotocol_version=1\n"
 			"last_handshake_time_sec=0\nlast_handshake_time_nsec=0\ntx_bytes=0\nrx_"
 			"bytes=0\n"
@@ -259,6 +272,33 @@ static const struct {
 	{ "set=1\npublic_key=" KEY("ab") "\nqanat_rate_up=1\n\nget=1\n\n",
 	  "errno=-22\n\nerrno=0\n\n", "a limit that cannot be makes no peer" },
 	{ "get=1\nextensions=2\n\n", "errno=-22\n\n", "there is one kind of extensions" },
+	{ "get=1\nextensions=1\n\nget=1\n\n", "qanat_extensions=1\nerrno=0\n\nerrno=0\n\n",
+	  "who is asked says that it knows them" },
+	{ "set=1\nfwmark=6\npublic_key=" KEY("ab") "\n\nget=1\nextensions=1\nsummary=1\n\n",
+	  "errno=0\n\nqanat_extensions=1\nfwmark=6\nqanat_mtu=1420\nqanat_up=1\nqanat_workers=3\n"
+	  "qanat_offloads=5\nqanat_peers=1\nqanat_rx_bytes=11\nqanat_tx_bytes=12\n"
+	  "qanat_drop_replay=4\nerrno=0\n\n",
+	  "the device without its peers" },
+	{ "set=1\npublic_key=" KEY("ab") "\nallowed_ip=10.0.0.0/8\npublic_key=" KEY(
+		  "cd") "\n\nget=1\nextensions=1\npeer=" KEY("ab") "\n\n",
+	  "errno=0\n\nqanat_extensions=1\npublic_key=" KEY("ab") "\npreshared_key=" KEY(
+		  "00") "\nprotocol_version=1\n"
+			"last_handshake_time_sec=0\nlast_handshake_time_nsec=0\ntx_bytes=0\nrx_"
+			"bytes=0\n"
+			"persistent_keepalive_interval=0\nallowed_ip=10.0.0.0/8\nerrno=0\n\n",
+	  "one of two peers" },
+	{ "get=1\nextensions=1\npeer=" KEY("ab") "\n\nget=1\n\n",
+	  "qanat_extensions=1\nerrno=2\n\nerrno=0\n\n", "one that is not there" },
+	{ "get=1\nsummary=1\n\n", "errno=-22\n\n", "a summary is an extension" },
+	{ "get=1\npeer=" KEY("ab") "\n\n", "errno=-22\n\n", "so is one peer" },
+	{ "get=1\nextensions=1\nsummary=2\n\n", "errno=-22\n\n", "there is one kind of summary" },
+	{ "get=1\nextensions=1\npeer=ab\n\n", "errno=-22\n\n", "a short key" },
+	{ "get=1\nextensions=1\npeer=" KEY("ab") "\nsummary=1\n\n", "errno=-22\n\n",
+	  "one peer or none" },
+	{ "get=1\nextensions=1\npeer=" KEY("ab") "\npeer=" KEY("ab") "\n\n", "errno=-22\n\n",
+	  "one peer at a time" },
+	{ "set=1\npublic_key=" KEY("ab") "\nqanat_expires_nsec=5\n\nget=1\n\n",
+	  "errno=-22\n\nerrno=0\n\n", "a part of no second" },
 	{ "get=2\n\nget=1\n\n", "errno=-71\n\n", "an unknown request ends the connection" },
 	{ "get=1\nx=1\n\nget=1\n\n", "errno=-22\n\n", "get takes no keys" },
 	{ "set=1\nfwmark=3\n", "errno=-71\n\n", "a set that breaks off" },
@@ -373,6 +413,34 @@ static void test_many(void **state)
 	teardown(&f);
 }
 
+/* One peer that fills many pieces. */
+static void test_one_of_many_ips(void **state)
+{
+	struct buf say = { 0 }, heard;
+	struct fixture f;
+	struct str rest, line;
+	size_t ips = 0;
+
+	(void)state;
+	setup(&f);
+	buf_z(&say, "set=1\npublic_key=" KEY("ab") "\n");
+	for (unsigned i = 0; i < 20000; i++)
+		buf_printf(&say, "allowed_ip=fd00::%x/128\n", i);
+	buf_z(&say, "\n");
+	heard = converse(&f, buf_view(&say), 0, false);
+	assert_string_equal(heard.p, "errno=0\n\n");
+	buf_done(&heard);
+	heard = converse(&f, STR("get=1\nextensions=1\npeer=" KEY("ab") "\n\n"), 0, false);
+	rest = buf_view(&heard);
+	while (str_cut(&rest, '\n', &line))
+		ips += str_starts(line, STR("allowed_ip="));
+	assert_int_equal(ips, 20000);
+	assert_memory_equal(heard.p + heard.n - 9, "errno=0\n\n", 9);
+	buf_done(&heard);
+	buf_done(&say);
+	teardown(&f);
+}
+
 /* A client that goes away without reading leaves nothing behind. */
 static void test_goes_away(void **state)
 {
@@ -397,9 +465,13 @@ static void test_goes_away(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),	   cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_broken_off), cmocka_unit_test(test_long_line),
-		cmocka_unit_test(test_many),	   cmocka_unit_test(test_goes_away),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_broken_off),
+		cmocka_unit_test(test_long_line),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_goes_away),
+		cmocka_unit_test(test_one_of_many_ips),
 	};
 
 	if (!crypto_init())

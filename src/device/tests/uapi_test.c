@@ -47,6 +47,21 @@ static void answers(void **state UNUSED)
 		{ "qanat_x=1\nerrno=0\n\n", UAPI_ANSWER_DONE, 0, 0, "a key of a newer daemon" },
 		{ "public_key=" KEY "\nqanat_x=1\nerrno=0\n\n", UAPI_ANSWER_DONE, 0, 1,
 		  "and of a peer" },
+		{ "qanat_mtu=1420\nqanat_drop_new=1\npublic_key=" KEY
+		  "\nqanat_drop_replay=2\nerrno=0\n\n",
+		  UAPI_ANSWER_DONE, 0, 1, "ours, and a reason of a newer daemon" },
+		{ "qanat_mtu=65536\n", UAPI_ANSWER_BAD, 0, 0, "no MTU" },
+		{ "qanat_up=2\n", UAPI_ANSWER_BAD, 0, 0, "neither up nor down" },
+		{ "qanat_workers=65\n", UAPI_ANSWER_BAD, 0, 0, "more workers than there can be" },
+		{ "qanat_peers=1048577\n", UAPI_ANSWER_BAD, 0, 0, "more peers" },
+		{ "qanat_drop_replay=-1\n", UAPI_ANSWER_BAD, 0, 0, "drops less than none" },
+		{ "qanat_quota=1\n", UAPI_ANSWER_BAD, 0, 0, "a limit of no peer" },
+		{ "public_key=" KEY "\nqanat_mtu=1420\n", UAPI_ANSWER_BAD, 0, 0,
+		  "the device's, of a peer" },
+		{ "public_key=" KEY "\nqanat_rate_up=999\n", UAPI_ANSWER_BAD, 0, 0,
+		  "a rate that cannot be" },
+		{ "public_key=" KEY "\nqanat_expires=9223372036\n", UAPI_ANSWER_BAD, 0, 0,
+		  "nanoseconds would overflow" },
 		{ "", UAPI_ANSWER_MORE, 0, 0, "nothing yet" },
 		{ "errno=0\n", UAPI_ANSWER_MORE, 0, 0, "the blank line is missing" },
 		{ "errno=0", UAPI_ANSWER_MORE, 0, 0, "cut off" },
@@ -294,6 +309,81 @@ static void connects_again(void **state UNUSED)
 	device_close(d);
 }
 
+/* Who is there is found out by its answer; at most two questions, and none that a foreign daemon
+ * takes amiss. */
+static void knows_its_kind(void **state UNUSED)
+{
+	static const struct {
+		const char *texts[3];
+		size_t asked;
+		enum err_code want;
+		bool extended;
+		const char *why;
+	} rows[] = {
+		{ { "qanat_extensions=1\n" GOOD }, 1, ERR_OK, true, "one of ours" },
+		{ { "errno=-22\n\n", GOOD }, 2, ERR_OK, false, "as wireguard-go refuses a line" },
+		{ { "errno=-71\n\n", GOOD }, 2, ERR_OK, false, "by another number" },
+		{ { GOOD }, 1, ERR_OK, false, "one that reads no further than get=1" },
+		{ { "", GOOD }, 2, ERR_OK, false, "one that closes without a word" },
+		{ { "what?\n", GOOD }, 2, ERR_OK, false, "one with another word" },
+		{ { "qanat_extensions=2\n" GOOD }, 1, ERR_OK, false, "ours, of a later kind" },
+		{ { "errno=-22\n\n", "errno=-1\n\n" }, 2, ERR_DENIED, false, "it refuses all" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct daemon daemon = { .listens = true };
+		struct device *d = NULL;
+		char path[64];
+		struct device_uapi_config c = { .path = path, .fd = -1, .ifname = "wgx" };
+		struct err e = { 0 };
+
+		memcpy(daemon.texts, rows[i].texts, sizeof rows[i].texts);
+		(void)snprintf(path, sizeof path, "/tmp/qanat-uapi-test.%d", (int)getpid());
+		assert_int_equal(unix_listen(&daemon.fd, path, 0600, &e), ERR_OK);
+		assert_int_equal(fcntl(daemon.fd, F_SETFL, 0), 0);
+		assert_int_equal(pthread_create(&daemon.thread, NULL, daemon_run, &daemon), 0);
+		if (device_open_uapi(&d, &c, &e) != rows[i].want)
+			fail_msg("%s: %s", rows[i].why, e.msg);
+		if (d &&
+		    (device_can(d) == (DEVICE_CAN_DROPS | DEVICE_CAN_LIMITS)) != rows[i].extended)
+			fail_msg("%s: can %u", rows[i].why, device_can(d));
+		device_close(d);
+		daemon_end(&daemon);
+		unlink(path);
+		if (daemon.asked != rows[i].asked)
+			fail_msg("%s: asked %zu times", rows[i].why, daemon.asked);
+	}
+}
+
+/* Behind the same path somebody else may stand later. */
+static void another_takes_over(void **state UNUSED)
+{
+	struct daemon daemon = { .texts = { "qanat_extensions=1\n" GOOD,
+					    "qanat_extensions=1\nerrno=2\n\n", "errno=-22\n\n",
+					    "public_key=" KEY "\nerrno=0\n\n" } };
+	struct device_uapi_config c = { .ifname = "wgx", .extensions = true };
+	const struct public_key k = { { 1 } };
+	struct dataplane_status s;
+	struct wg_peer_info info;
+	struct device *d = NULL;
+	struct err e = { 0 };
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	daemon.fd = ends[0];
+	c.fd = ends[1];
+	assert_int_equal(pthread_create(&daemon.thread, NULL, daemon_run, &daemon), 0);
+	assert_int_equal(device_open_uapi(&d, &c, &e), ERR_OK);
+	assert_true(device_can(d) & DEVICE_CAN_LIMITS);
+	assert_int_equal(device_peer(d, &k, &info, NULL, &e), ERR_NOT_FOUND);
+	assert_int_equal(device_status(d, &s, &e), ERR_OK);
+	assert_int_equal(s.peer_count, 1);
+	assert_false(device_can(d) & (DEVICE_CAN_LIMITS | DEVICE_CAN_DROPS));
+	device_close(d);
+	daemon_end(&daemon);
+	assert_int_equal(daemon.asked, 4);
+}
+
 static void choices(void **state UNUSED)
 {
 	struct device_choice c;
@@ -317,11 +407,17 @@ static void choices(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(answers),	   cmocka_unit_test(long_lines),
-		cmocka_unit_test(no_peers_wanted), cmocka_unit_test(one_connection),
-		cmocka_unit_test(bad_daemons),	   cmocka_unit_test(silent_daemon),
-		cmocka_unit_test(deaf_daemon),	   cmocka_unit_test(connects_again),
+		cmocka_unit_test(answers),
+		cmocka_unit_test(long_lines),
+		cmocka_unit_test(no_peers_wanted),
+		cmocka_unit_test(one_connection),
+		cmocka_unit_test(bad_daemons),
+		cmocka_unit_test(silent_daemon),
+		cmocka_unit_test(deaf_daemon),
+		cmocka_unit_test(connects_again),
 		cmocka_unit_test(choices),
+		cmocka_unit_test(knows_its_kind),
+		cmocka_unit_test(another_takes_over),
 	};
 
 	return crypto_init() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

@@ -32,7 +32,7 @@ static enum err_code check_peer(void *ctx, const struct wg_peer_change *c, struc
 	struct buf *dump = ctx;
 	struct wg_peer_info p = { .public_key = c->public_key, .psk = c->psk };
 	const uint64_t no_drops[WG_VERDICTS] = { 0 };
-	struct wg_limits_info limits;
+	struct buf again = { 0 };
 
 	(void)e;
 	BUG_ON(c->allowed_ip_count > WG_UAPI_PART_MAX);
@@ -51,14 +51,18 @@ static enum err_code check_peer(void *ctx, const struct wg_peer_change *c, struc
 		p.endpoint = c->endpoint;
 	p.keepalive_s = c->keepalive_s;
 	wg_uapi_put_peer(dump, &p);
-	limits = (struct wg_limits_info){ .rate_bps = { c->limits.rate_bps[WG_UP],
-							c->limits.rate_bps[WG_DOWN] },
-					  .burst = c->limits.burst,
-					  .quota = c->limits.quota,
-					  .quota_used = c->limits.quota_used,
-					  .expires_wall_ns = c->limits.expires_wall_ns };
-	BUG_ON(limits.expires_wall_ns < 0);
-	wg_uapi_put_extensions(dump, &limits, no_drops);
+	p.limits = (struct wg_limits_info){ .rate_bps = { c->limits.rate_bps[WG_UP],
+							  c->limits.rate_bps[WG_DOWN] },
+					    .burst = c->limits.burst,
+					    .quota = c->limits.quota,
+					    .quota_used = c->limits.quota_used,
+					    .expires_wall_ns = c->limits.expires_wall_ns };
+	BUG_ON(p.limits.expires_wall_ns < 0);
+	wg_uapi_put_extensions(dump, &p, no_drops);
+	wg_uapi_put_limits_change(&again, &c->limits);
+	BUG_ON((c->limits.set != 0) != (again.n != 0));
+	buf_add(dump, again.n ? again.p : "", again.n);
+	buf_done(&again);
 	for (size_t i = 0; i < c->allowed_ip_count; i++)
 		wg_uapi_put_allowed_ips(dump, &c->allowed_ips[i].prefix, 1);
 	return ERR_OK;

@@ -390,20 +390,28 @@ static void test_get(void **state)
 static void test_extensions(void **state)
 {
 	uint64_t verdicts[WG_VERDICTS] = { [WG_OK] = 9, [DROP_REPLAY] = 3, [DROP_QUOTA] = 12 };
-	const struct wg_limits_info none = { 0 },
-				    all = { .rate_bps = { 1000, 8000000 },
-					    .burst = 65536,
-					    .quota = 500,
-					    .quota_used = 499,
-					    .expires_wall_ns = 1800000000 * NS_PER_S + 1 };
+	const struct wg_peer_info none = { 0 },
+				  all = { .rx_packets = 7,
+					  .tx_packets = 8,
+					  .quota_out_wall_ns = 1700000000 * NS_PER_S,
+					  .limits = { .rate_bps = { 1000, 8000000 },
+						      .burst = 65536,
+						      .quota = 500,
+						      .quota_used = 499,
+						      .quota_out_at = 5,
+						      .expires_wall_ns =
+							      1800000000 * NS_PER_S + 1 } };
 	struct buf b = { 0 };
 
 	(void)state;
 	wg_uapi_put_extensions(&b, &all, verdicts);
-	assert_string_equal(b.p, "qanat_rate_up=1000\nqanat_rate_down=8000000\n"
+	assert_string_equal(b.p, "qanat_rx_packets=7\nqanat_tx_packets=8\n"
+				 "qanat_rate_up=1000\nqanat_rate_down=8000000\n"
 				 "qanat_burst=65536\nqanat_quota=500\nqanat_quota_used=499\n"
-				 "qanat_expires=1800000000\nqanat_drop_replay=3\n"
-				 "qanat_drop_quota_used_up=12\n");
+				 "qanat_quota_out_at=5\n"
+				 "qanat_quota_out_wall=1700000000000000000\n"
+				 "qanat_expires=1800000000\nqanat_expires_nsec=1\n"
+				 "qanat_drop_replay=3\nqanat_drop_quota_used_up=12\n");
 	buf_clear(&b);
 	memset(verdicts, 0, sizeof verdicts);
 	wg_uapi_put_extensions(&b, &none, verdicts);
