@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
+#include "gateway/agent.h"
 #include "gateway/peers_api.h"
 
 #define SECRET_FILE_MAX 4096
@@ -13,6 +15,7 @@
 struct apis {
 	struct https_server *https;
 	struct peers_api *peers;
+	struct agent *agent;
 };
 
 /* ---- options ---- */
@@ -54,6 +57,72 @@ static bool peers_wanted(const struct api_options *o)
 	return o->peers_key || o->peers_key_file;
 }
 
+static enum err_code agent_listener(struct https_listener *l, const struct api_options *o,
+				    struct err *e)
+{
+	enum err_code rc;
+
+	*l = (struct https_listener){ .rate_per_s = o->agent_rate };
+	rc = https_addresses_parse(l, "WG_AGENT_HOST",
+				   str_of(o->agent_host ? o->agent_host : "0.0.0.0"),
+				   o->agent_port ? (uint16_t)o->agent_port : HTTPS_AGENT_PORT, e);
+	if (rc == ERR_OK && o->agent_allow)
+		rc = https_networks_parse(l, "--agent-api-allow", str_of(o->agent_allow), e);
+	return rc;
+}
+
+static bool agent_wanted(const struct api_options *o)
+{
+	return o->agent_secret || o->agent_secret_file;
+}
+
+static enum err_code agent_secret_check(struct str s, const char *what, struct err *e)
+{
+	if (str_eq(s, STR(AGENT_SECRET_EXAMPLE)))
+		return err_set(e, ERR_INVALID,
+			       "%s is \"" AGENT_SECRET_EXAMPLE
+			       "\", which everybody knows; set one of your own, such as openssl "
+			       "rand -hex 32 prints",
+			       what);
+	return secret_check(s, what, e);
+}
+
+/* The reference's names of levels are Python's. */
+static enum err_code agent_log_level(struct err *e)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} rows[] = { { "DEBUG", LOG_DEBUG }, { "INFO", LOG_INFO },   { "WARNING", LOG_WARN },
+		     { "WARN", LOG_WARN },   { "ERROR", LOG_ERROR }, { "CRITICAL", LOG_ERROR } };
+	const char *text = variable("WG_AGENT_LOG_LEVEL");
+	char shown[32];
+
+	if (!text)
+		return ERR_OK;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (!str_eq_nocase(str_of(text), str_of(rows[i].name)))
+			continue;
+		log_set_level(rows[i].level);
+		return ERR_OK;
+	}
+	text_escaped(shown, sizeof shown, str_of(text));
+	return err_set(e, ERR_INVALID,
+		       "WG_AGENT_LOG_LEVEL \"%s\" is none of DEBUG, INFO, WARNING, ERROR, CRITICAL",
+		       shown);
+}
+
+static enum err_code agent_options_complete(struct api_options *o, struct err *e)
+{
+	struct https_listener l;
+	enum err_code rc = agent_listener(&l, o, e);
+
+	o->agent_secret = variable("WG_AGENT_SECRET");
+	if (rc == ERR_OK && o->agent_secret && !o->agent_secret_file)
+		rc = agent_secret_check(str_of(o->agent_secret), "WG_AGENT_SECRET", e);
+	return rc || !agent_wanted(o) ? rc : agent_log_level(e);
+}
+
 enum err_code api_options_complete(struct api_options *o, struct err *e)
 {
 	struct https_listener l;
@@ -71,7 +140,7 @@ enum err_code api_options_complete(struct api_options *o, struct err *e)
 			     "%s is given, but no GATEWAY_API_KEY: the peer API is not served "
 			     "without a key",
 			     o->peers_listen ? "--peer-api-listen" : "--peer-api-allow");
-	return rc;
+	return rc ? rc : agent_options_complete(o, e);
 }
 
 /* ---- secrets ---- */
@@ -129,6 +198,19 @@ static enum err_code peers_start(struct apis *a, struct core *core, const struct
 	return rc ? rc : peers_api_new(&a->peers, core, &c, e);
 }
 
+static enum err_code agent_start(struct apis *a, struct core *core, const struct api_options *o,
+				 struct err *e)
+{
+	AUTO(buf_done) struct buf secret = { .limit = SECRET_FILE_MAX + 1 };
+	struct agent_config c = { .core = core, .metrics_signed = o->agent_metrics_signed };
+	enum err_code rc = secret_read(&secret, &c.secret, o->agent_secret_file, o->agent_secret,
+				       "--agent-api-secret-file", e);
+
+	if (rc == ERR_OK)
+		rc = agent_secret_check(c.secret, "the agent API's secret", e);
+	return rc ? rc : agent_open(&a->agent, &c, e);
+}
+
 #define NAMES_MAX 8
 
 /* By what callers reach this host, for a certificate of our own. */
@@ -174,16 +256,25 @@ enum err_code apis_open(struct apis **out, struct core *core, const struct api_o
 	enum err_code rc = ERR_OK;
 
 	*out = NULL;
-	if (!peers_wanted(o))
+	if (!peers_wanted(o) && !agent_wanted(o))
 		return ERR_OK;
 	a = calloc(1, sizeof *a);
 	if (!a)
 		return err_set(e, ERR_NOMEM, "out of memory for the HTTPS APIs");
 	names_fill(&names, &c.names, core);
-	rc = peers_start(a, core, o, e);
-	if (rc == ERR_OK) {
-		services[n++] = peers_api_service(a->peers);
-		rc = peers_listener(&c.listeners[HTTPS_PEERS], o, e);
+	if (peers_wanted(o)) {
+		rc = peers_start(a, core, o, e);
+		if (rc == ERR_OK) {
+			services[n++] = peers_api_service(a->peers);
+			rc = peers_listener(&c.listeners[HTTPS_PEERS], o, e);
+		}
+	}
+	if (rc == ERR_OK && agent_wanted(o)) {
+		rc = agent_start(a, core, o, e);
+		if (rc == ERR_OK) {
+			services[n++] = agent_service(a->agent);
+			rc = agent_listener(&c.listeners[HTTPS_AGENT], o, e);
+		}
 	}
 	if (rc == ERR_OK)
 		rc = https_server_open(&a->https, core->loop, &c, services, n, e);
@@ -212,6 +303,7 @@ void apis_close(struct apis *a)
 		return;
 	https_server_close(a->https);
 	peers_api_free(a->peers);
+	agent_close(a->agent);
 	free(a);
 }
 

@@ -1,7 +1,7 @@
 /* apis.h - the HTTPS APIs of a running gateway: their options, and starting those that are set up.
  *
  * An API is served when its secret is set: the peer API's is GATEWAY_API_KEY, from the environment,
- * from --env-file or from a file of its own; never from the command line, which everybody can read.
+ * from --env-file or from a file of its own, the agent API's WG_AGENT_SECRET; never from the command line, which everybody can read.
  */
 #ifndef QANAT_GATEWAY_APIS_H
 #define QANAT_GATEWAY_APIS_H
@@ -20,6 +20,10 @@ struct api_options {
 	uint32_t max_timestamp_diff; /* 0: not given */
 	bool refuse_legacy;
 	const char *peers_key, *payload_key; /* of the environment alone */
+	const char *agent_host, *agent_allow, *agent_secret_file;
+	uint32_t agent_port, agent_rate;
+	bool agent_metrics_signed;
+	const char *agent_secret; /* of the environment alone */
 };
 
 /* Reads GATEWAY_API_KEY and GATEWAY_PUBLIC_KEY, and checks everything that can be checked without

@@ -243,6 +243,11 @@ enum err_code backend_change_peers(struct backend *b, const struct wg_peer_chang
 	return device_change_peers(b->device, c, n, e);
 }
 
+enum err_code backend_walk_peers(struct backend *b, device_peer_fn *fn, void *arg, struct err *e)
+{
+	return device_walk(b->device, fn, arg, e);
+}
+
 /* The view, renewed when it is too old; NULL when the device cannot be read. */
 static const struct device_view *view_of(struct backend *b)
 {

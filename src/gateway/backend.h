@@ -48,6 +48,9 @@ MUST_CHECK enum err_code backend_change_peer(struct backend *b, const struct wg_
 /* As device_change_peers. */
 MUST_CHECK enum err_code backend_change_peers(struct backend *b, const struct wg_peer_change *c,
 					      size_t n, struct err *e);
+/* As device_walk. */
+MUST_CHECK enum err_code backend_walk_peers(struct backend *b, device_peer_fn *fn, void *arg,
+					    struct err *e);
 /* False when there is no such peer; verdicts may be NULL. */
 bool backend_peer(struct backend *b, const struct public_key *k, struct wg_peer_info *out,
 		  uint64_t verdicts[WG_VERDICTS]);

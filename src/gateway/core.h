@@ -54,6 +54,11 @@ struct core_host {
 	/* Many at once, as device_change_peers: those before one that fails are made. */
 	enum err_code (*change_peers)(void *ctx, const struct wg_peer_change *c, size_t n,
 				      struct err *e);
+	/* As device_walk: fn(arg, peer, its allowed IPs) for each until it returns false. */
+	enum err_code (*walk_peers)(void *ctx,
+				    bool (*fn)(void *arg, const struct wg_peer_info *p,
+					       const struct ip_prefix *ips),
+				    void *arg, struct err *e);
 	/* The HTTPS listeners, as https_server_json.  NULL: there are none. */
 	json_t *(*https)(void *ctx);
 };
@@ -89,6 +94,8 @@ struct core {
 	struct list dns_calls; /* of module dns, under way */
 	struct core_later now; /* of the request being carried out; reply NULL: nobody waits */
 	struct log_ring *logs; /* borrowed; NULL: none are kept */
+	bool is_disabled; /* the agent API has taken the interface down */
+	const struct settings_given *given; /* options of this run, borrowed */
 	struct str network_given; /* the option --network of this run, borrowed; p NULL: none */
 };
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "device/uapi_server.h"
 #include "gateway/apis.h"
+#include "gateway/agent.h"
 #include "gateway/backend.h"
 #include "gateway/interfaces.h"
 #include "gateway/lines.h"
@@ -64,6 +65,13 @@ static enum err_code host_change_peers(void *ctx, const struct wg_peer_change *c
 	const struct gateway *g = ctx;
 
 	return backend_change_peers(g->backend, c, n, e);
+}
+
+static enum err_code host_walk_peers(void *ctx, device_peer_fn *fn, void *arg, struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return backend_walk_peers(g->backend, fn, arg, e);
 }
 
 static json_t *host_https(void *ctx)
@@ -250,11 +258,14 @@ static void tunnel_fill(struct gateway *g)
 	const struct settings *s = &g->core.settings;
 	struct net_tunnel *t = &g->want.tunnels[0];
 
-	*t = (struct net_tunnel){ .mtu = s->mtu, .up = true };
+	*t = (struct net_tunnel){ .mtu = s->mtu, .up = !g->core.is_disabled };
 	BUG_ON(!str_copy(t->ifname, sizeof t->ifname, str_of(s->ifname)));
 	want_add(t, &s->network);
 	if (g->want.forward_v6)
 		want_add(t, &s->network6);
+	/* The kernel takes IPv6 addresses from an interface that goes down. */
+	if (!t->up)
+		t->address_count = 1;
 }
 
 static void want_fill(struct gateway *g)
@@ -433,12 +444,14 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.calling = true,
 		.loop = g->loop,
 		.logs = g->logs,
+		.given = &g->options->given,
 		.network_given = g->options->given.v[SETTING_NETWORK],
 		.host = {
 			.ctx = g,
 			.change_peer = host_change_peer,
 			.change_peers = host_change_peers,
 			.https = host_https,
+			.walk_peers = host_walk_peers,
 			.peer = host_peer,
 			.status = host_status,
 			.walk = host_walk,
@@ -458,6 +471,8 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		rc = settings_load(&g->core.settings, g->store, &g->options->given, e);
 	if (rc == ERR_OK)
 		rc = server_key(g, k, e);
+	if (rc == ERR_OK)
+		rc = agent_is_disabled(g->store, &g->core.is_disabled, e);
 	if (rc == ERR_OK && g->options->forget_endpoints)
 		rc = store_forget_endpoints(g->store, e);
 	return rc;
@@ -502,6 +517,18 @@ static void call_due(struct loop_timer *t)
 }
 
 /* ---- starting all of it ---- */
+
+/* Commands that the agent API was given.  A gateway whose commands fail serves all the same: who set
+ * them is behind it. */
+static void hooks(struct gateway *g, bool up)
+{
+	struct err e;
+
+	if (!g->store || g->core.is_disabled)
+		return;
+	if (agent_hooks(g->store, g->core.settings.ifname, up, &e))
+		LOG_ERR(up ? "agent.post_up_failed" : "agent.pre_down_failed", F_ERR(&e));
+}
 
 static void say_ready(const struct gateway *g)
 {
@@ -591,6 +618,8 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 			LOG_ERR("net.undo_failed", F_ERR(&undo));
 		return rc;
 	}
+	if (!o->restarted) /* else they are still there */
+		hooks(g, true);
 	loop_timer_set(g->loop, &g->call, loop_now(g->loop) + CALL_NS);
 	loop_timer_set(g->loop, &g->save, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 	say_ready(g);
@@ -681,6 +710,8 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 		return ERR_OK;
 	(void)!ready_notify("STOPPING=1", NULL); /* nobody is listening: nothing to do about it */
 	asker_refuse(g);
+	if (g->serving)
+		hooks(g, false);
 	serving_end(g);
 	/* Before its masquerade: no packet of a client may leave with the address it has in the
 	 * tunnel.  The store last: until then nobody else takes the journal. */

@@ -165,6 +165,52 @@ static const struct opt opts[] = {
 	  .env = "QANAT_PEER_API_RATE",
 	  .metavar = "N",
 	  .help = "requests a second of one source (default: 5000)" },
+	{ .name = "agent-api-host",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.agent_host),
+	  .min = 1,
+	  .max = 500,
+	  .env = "WG_AGENT_HOST",
+	  .metavar = "IP[:PORT],...",
+	  .help = "addresses of the agent API, served when WG_AGENT_SECRET is set (default: "
+		  "0.0.0.0)" },
+	{ .name = "agent-api-port",
+	  .type = OPT_U32,
+	  .offset = AT(api.agent_port),
+	  .min = 1,
+	  .max = 65535,
+	  .env = "WG_AGENT_PORT",
+	  .metavar = "PORT",
+	  .help = "its port (default: 8080)" },
+	{ .name = "agent-api-allow",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.agent_allow),
+	  .min = 1,
+	  .max = 3000,
+	  .env = "QANAT_AGENT_API_ALLOW",
+	  .metavar = "PREFIX,...",
+	  .help = "networks that may connect to it (default: all)" },
+	{ .name = "agent-api-secret-file",
+	  .type = OPT_TEXT,
+	  .offset = AT(api.agent_secret_file),
+	  .min = 1,
+	  .max = 3000,
+	  .env = "WG_AGENT_SECRET_FILE",
+	  .metavar = "PATH",
+	  .help = "file with the secret of its signatures, instead of WG_AGENT_SECRET" },
+	{ .name = "agent-api-rate",
+	  .type = OPT_U32,
+	  .offset = AT(api.agent_rate),
+	  .min = 1,
+	  .max = 1000000,
+	  .env = "QANAT_AGENT_API_RATE",
+	  .metavar = "N",
+	  .help = "requests a second of one source (default: 5000)" },
+	{ .name = "agent-api-metrics-signed",
+	  .type = OPT_FLAG,
+	  .offset = AT(api.agent_metrics_signed),
+	  .env = "QANAT_AGENT_API_METRICS_SIGNED",
+	  .help = "/v1/metrics needs a signature as well" },
 	{ .name = "https-cert",
 	  .type = OPT_TEXT,
 	  .offset = AT(api.cert),
@@ -264,6 +310,12 @@ const struct opt_program gateway_program = {
 		"without it, or --peer-api-key-file, that API is not served.\n"
 		"  GATEWAY_PUBLIC_KEY: the secret of its encrypted payloads.\n"
 		"  MAX_TIMESTAMP_DIFF: --peer-api-window.\n"
+		"  WG_AGENT_SECRET: the secret of the agent API's signatures, 16 characters or "
+		"more; without it, or --agent-api-secret-file, that API is not served.\n"
+		"  WG_AGENT_HOST, WG_AGENT_PORT, WG_AGENT_SECRET_FILE: --agent-api-host, "
+		"--agent-api-port, --agent-api-secret-file.\n"
+		"  WG_AGENT_LOG_LEVEL: DEBUG, INFO, WARNING, ERROR or CRITICAL, over "
+		"--log-level.\n"
 		"  WG_IPV4_SUBNET, WG_IPV6_SUBNET, WG_DEFAULT_PORT, WG_INTERFACE: --network, "
 		"--network6, --port, --interface.\n"
 		"  DNS_SERVERS: a JSON object such as {\"d1\":\"1.1.1.1\",\"d2\":\"8.8.8.8\"}; the "
@@ -432,6 +484,14 @@ static enum err_code env_file_use(struct options *o, int argc, char **argv, stru
 		"QANAT_PEER_API_PAYLOAD_KEY_FILE",
 		"QANAT_PEER_API_REFUSE_LEGACY",
 		"QANAT_PEER_API_RATE",
+		"WG_AGENT_SECRET",
+		"WG_AGENT_SECRET_FILE",
+		"WG_AGENT_HOST",
+		"WG_AGENT_PORT",
+		"WG_AGENT_LOG_LEVEL",
+		"QANAT_AGENT_API_ALLOW",
+		"QANAT_AGENT_API_RATE",
+		"QANAT_AGENT_API_METRICS_SIGNED",
 		NULL,
 	};
 	const char *path = env_file_of(argc, argv);

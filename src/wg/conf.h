@@ -10,7 +10,7 @@
 
 #include "wg/device.h"
 
-#define WG_CONF_PEERS_MAX 65536
+#define WG_CONF_PEERS_MAX 131072
 #define WG_CONF_LINE_MAX 65536
 #define WG_CONF_ADDRESSES_MAX 32
 #define WG_CONF_DNS_MAX 16
