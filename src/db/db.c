@@ -67,7 +67,8 @@ static enum err_code handle_configure(struct db *db, struct err *e)
 		return db_error(db, "configure", e);
 	/* Off while migrations rebuild tables; content_open turns them on. */
 	return db_exec(db,
-		       "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; "
+		       "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA cache_size "
+		       "= -65536; "
 		       "PRAGMA foreign_keys = OFF",
 		       "configure", e);
 }
