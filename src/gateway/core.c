@@ -53,23 +53,54 @@ static bool key_collect(void *arg, const struct public_key *k)
 	return true;
 }
 
-/* Peers that somebody else put into the device. */
+/* Peers that somebody else put into the device.  They are gathered at the front of keys->k. */
+static enum err_code strangers_find(struct core *c, struct keys *keys, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t n = 0;
+	bool known = true;
+
+	for (size_t i = 0; rc == ERR_OK && i < keys->n; i++) {
+		rc = store_client_key_known(c->store, &keys->k[i], &known, e);
+		if (rc == ERR_OK && !known)
+			keys->k[n++] = keys->k[i];
+	}
+	keys->n = n;
+	return rc;
+}
+
+/* Peers that are set in one call: enough that neither an engine's lock nor a daemon's answer is waited
+ * for often, and little enough to stand in memory. */
+#define RESTORE_PEERS 128
+
+static enum err_code strangers_remove(struct core *c, const struct keys *keys, struct err *e)
+{
+	struct wg_peer_change gone[64];
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; rc == ERR_OK && i < keys->n;) {
+		size_t n = 0;
+
+		while (n < ARRAY_LEN(gone) && i < keys->n)
+			gone[n++] = (struct wg_peer_change){ .public_key = keys->k[i++],
+							     .remove = true };
+		rc = c->host.change_peers(c->host.ctx, gone, n, e);
+	}
+	return rc;
+}
+
 static enum err_code unknown_remove(struct core *c, struct err *e)
 {
 	struct keys keys = { 0 };
 	enum err_code rc = ERR_OK;
-	bool known = true;
 
 	c->host.walk(c->host.ctx, key_collect, &keys);
 	if (keys.no_memory)
 		rc = err_set(e, ERR_NOMEM, "read the peers: out of memory");
-	for (size_t i = 0; rc == ERR_OK && i < keys.n; i++) {
-		struct wg_peer_change gone = { .public_key = keys.k[i], .remove = true };
-
-		rc = store_client_key_known(c->store, &keys.k[i], &known, e);
-		if (rc == ERR_OK && !known)
-			rc = c->host.change_peer(c->host.ctx, &gone, e);
-	}
+	if (rc == ERR_OK)
+		rc = strangers_find(c, &keys, e);
+	if (rc == ERR_OK)
+		rc = strangers_remove(c, &keys, e);
 	free(keys.k);
 	return rc;
 }
@@ -79,6 +110,10 @@ struct restore {
 	enum err_code rc;
 	struct err *e;
 	int64_t n;
+	size_t waiting; /* gathered, and not yet set */
+	char first[CLIENT_NAME_MAX + 1], last[CLIENT_NAME_MAX + 1]; /* of these */
+	struct wg_peer_change peers[RESTORE_PEERS];
+	struct wg_allowed_ip allowed[RESTORE_PEERS][2];
 };
 
 /* What the device knows is newer than what was stored. */
@@ -95,37 +130,59 @@ static void known_keep(struct core *c, const struct client *client, struct wg_pe
 		p->limits = core_limits_of(client, false);
 }
 
+static void restore_flush(struct restore *r)
+{
+	const struct core_host *host = &r->core->host;
+
+	if (r->waiting && r->rc == ERR_OK) {
+		r->rc = host->change_peers(host->ctx, r->peers, r->waiting, r->e);
+		if (r->rc)
+			(void)err_wrap(r->e, r->rc, "clients %s to %s", r->first, r->last);
+	}
+	wipe(r->peers, r->waiting * sizeof *r->peers);
+	r->waiting = 0;
+}
+
 static bool peer_restore(void *ctx, const struct client *client)
 {
 	struct restore *r = ctx;
-	struct wg_allowed_ip allowed[2];
-	struct wg_peer_change p;
+	struct wg_peer_change *p = &r->peers[r->waiting];
 
 	if (!client->enabled)
 		return true;
-	p = core_peer_of(client, allowed);
-	known_keep(r->core, client, &p);
-	core_call(r->core, client, &p);
-	r->rc = r->core->host.change_peer(r->core->host.ctx, &p, r->e);
-	wipe(&p, sizeof p);
-	if (r->rc)
-		(void)err_wrap(r->e, r->rc, "client %s", client->name);
+	*p = core_peer_of(client, r->allowed[r->waiting]);
+	known_keep(r->core, client, p);
+	core_call(r->core, client, p);
+	if (r->waiting == 0)
+		memcpy(r->first, client->name, sizeof r->first);
+	memcpy(r->last, client->name, sizeof r->last);
 	r->n++;
+	if (++r->waiting == RESTORE_PEERS)
+		restore_flush(r);
 	return r->rc == ERR_OK;
 }
 
 enum err_code core_restore_peers(struct core *c, struct err *e)
 {
 	const struct client_query all = { .limit = UINT64_MAX };
-	struct restore r = { .core = c, .e = e };
-	enum err_code rc = unknown_remove(c, e);
+	struct restore *r = calloc(1, sizeof *r);
+	enum err_code rc;
 
+	if (!r)
+		return err_set(e, ERR_NOMEM, "restore the peers: out of memory");
+	r->core = c;
+	r->e = e;
+	rc = unknown_remove(c, e);
 	if (rc == ERR_OK)
-		rc = store_clients(c->store, &all, true, peer_restore, &r, e);
+		rc = store_clients(c->store, &all, true, peer_restore, r, e);
 	if (rc == ERR_OK)
-		rc = r.rc;
+		restore_flush(r);
 	if (rc == ERR_OK)
-		LOG_NOTE("peers.restored", F_INT("count", r.n));
+		rc = r->rc;
+	if (rc == ERR_OK)
+		LOG_NOTE("peers.restored", F_INT("count", r->n));
+	wipe(r->peers, sizeof r->peers); /* a reading that broke off has left some */
+	free(r);
 	return rc;
 }
 

@@ -522,7 +522,33 @@ static void restores_peers(void **state)
 	assert_int_equal(store_and_live_agree(), 2);
 	h.change_fails_at = h.change_calls + 2;
 	assert_int_equal(core_restore_peers(&h.core, &e), ERR_IO);
-	assert_non_null(strstr(e.msg, "client b"));
+	assert_non_null(strstr(e.msg, "clients a to b"));
+}
+
+/* More than are set in one call, strangers and clients; what fails in a later call is seen too. */
+static void restores_many(void **state)
+{
+	struct err e = { 0 };
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		(void)snprintf(name, sizeof name, "c%04u", i);
+		assert_true(add(name));
+	}
+	h.peer_count = 0;
+	for (uint8_t i = 0; i < 150; i++) {
+		struct wg_peer_change stranger = { .public_key = { .b = { 9, i } },
+						   .replace_allowed_ips = true };
+
+		assert_int_equal(h.core.host.change_peer(&h, &stranger, &e), ERR_OK);
+	}
+	assert_int_equal(core_restore_peers(&h.core, &e), ERR_OK);
+	assert_int_equal(store_and_live_agree(), 200);
+	h.change_fails_at = h.change_calls + 190;
+	assert_int_equal(core_restore_peers(&h.core, &e), ERR_IO);
+	assert_non_null(strstr(e.msg, "to c0199"));
+	assert_null(strstr(e.msg, "c0000"));
 }
 
 /* ---- whatever fails: an answer of success means both, an error neither ---- */
@@ -834,6 +860,7 @@ int main(void)
 		T(shows_no_secrets),
 		T(restarts_after_an_addition),
 		T(restores_peers),
+		T(restores_many),
 		T(keeps_endpoints),
 		T(calls_who_was_connected),
 		T(undoes_what_the_device_refuses),
