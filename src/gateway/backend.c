@@ -270,7 +270,8 @@ bool backend_peer(struct backend *b, const struct public_key *k, struct wg_peer_
 	const struct wg_peer_info *found;
 	const struct device_view *v;
 
-	if (device_engine(b->device))
+	/* The view has no counts of drops: who wants them asks for the peer itself, where it has them. */
+	if (device_engine(b->device) || (verdicts && (device_can(b->device) & DEVICE_CAN_DROPS)))
 		return device_peer(b->device, k, out, verdicts, NULL) == ERR_OK;
 	if (verdicts)
 		memset(verdicts, 0, sizeof *verdicts * WG_VERDICTS);
