@@ -97,6 +97,8 @@ static enum err_code start_threads(struct dataplane *dp, struct err *e)
 		rc = sockets_replace(dp, dp->config.listen_port, e);
 	if (!rc)
 		rc = watch_open(&dp->watch, dp, e);
+	if (!rc && dp->config.outside.opened)
+		rc = dp->config.outside.opened(dp->config.outside.ctx, e);
 	for (unsigned i = 0; !rc && i < dp->worker_count; i++)
 		rc = worker_start(dp->workers[i], e);
 	if (!rc)
@@ -353,7 +355,9 @@ enum err_code dataplane_set_fwmark(struct dataplane *dp, uint32_t mark, struct e
 
 	change_begin(dp);
 	s = atomic_load(&dp->sockets);
-	for (unsigned i = 0; s && !rc && i < s->n; i++)
+	if (s && dp->config.outside.set_mark)
+		rc = dp->config.outside.set_mark(dp->config.outside.ctx, mark, e);
+	for (unsigned i = 0; s && !rc && !dp->config.outside.set_mark && i < s->n; i++)
 		rc = udp_set_mark(s->udp[i], mark, e);
 	if (!rc) {
 		dp->fwmark = mark;

@@ -363,6 +363,5 @@ void outbound_run(struct worker *w)
 		}
 	}
 	o->lonely = packets == 1;
-	w->moved += bytes;
 	flush(w);
 }

@@ -33,7 +33,10 @@ static enum err_code sockets_open(struct sockets **out, const struct dataplane *
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "no memory for UDP port %u", port);
-	rc = udp_open(s->udp, &o, e);
+	if (dp->config.outside.open_sockets)
+		rc = dp->config.outside.open_sockets(dp->config.outside.ctx, s->udp, &o, e);
+	else
+		rc = udp_open(s->udp, &o, e);
 	if (rc) {
 		free(s);
 		return rc;

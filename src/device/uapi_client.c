@@ -33,6 +33,7 @@ struct client {
 	struct loop_timer idle;
 	enum state state;
 	bool ended; /* the client sends no more */
+	bool owner; /* is not dropped for being silent */
 	struct wg_uapi_set *set;
 	size_t run; /* changes in the dataplane's present run; 0: none has begun */
 	enum { ALL_PEERS, NO_PEERS, ONE_PEER } wanted; /* by the present get */
@@ -73,7 +74,8 @@ static void idle_fire(struct loop_timer *t)
 
 static void client_moved(struct client *c)
 {
-	loop_timer_set(c->all->loop, &c->idle, loop_now(c->all->loop) + UAPI_IDLE_NS);
+	if (!c->owner)
+		loop_timer_set(c->all->loop, &c->idle, loop_now(c->all->loop) + UAPI_IDLE_NS);
 }
 
 /* ---- set ---- */
@@ -409,7 +411,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
 		loop_fd_change(w, may_take(c) ? LOOP_READ : LOOP_WRITE);
 }
 
-bool uapi_client_add(struct uapi_clients *all, int fd)
+static bool client_add(struct uapi_clients *all, int fd, bool owner)
 {
 	struct client *c = calloc(1, sizeof *c);
 
@@ -418,6 +420,7 @@ bool uapi_client_add(struct uapi_clients *all, int fd)
 		return false;
 	}
 	c->all = all;
+	c->owner = owner;
 	c->out.limit = OUT_LIMIT;
 	c->idle.fire = idle_fire;
 	c->watch = (struct loop_fd){ .fd = fd, .events = LOOP_READ, .ready = client_ready };
@@ -429,6 +432,16 @@ bool uapi_client_add(struct uapi_clients *all, int fd)
 	}
 	client_moved(c);
 	return true;
+}
+
+bool uapi_client_add(struct uapi_clients *all, int fd)
+{
+	return client_add(all, fd, false);
+}
+
+bool uapi_client_add_owner(struct uapi_clients *all, int fd)
+{
+	return client_add(all, fd, true);
 }
 
 void uapi_clients_init(struct uapi_clients *all, struct loop *l, struct dataplane *dp)

@@ -28,5 +28,7 @@ void uapi_clients_init(struct uapi_clients *all, struct loop *l, struct dataplan
 void uapi_clients_done(struct uapi_clients *all);
 /* Serves the connection `fd`, which is taken over; false (and closed) without memory. */
 bool uapi_client_add(struct uapi_clients *all, int fd);
+/* The same, never dropped for being silent. */
+bool uapi_client_add_owner(struct uapi_clients *all, int fd);
 
 #endif

@@ -247,6 +247,19 @@ void uapi_server_close(struct uapi_server *s)
 	free(s);
 }
 
+enum err_code uapi_server_add_owner(struct uapi_server *s, int fd, struct err *e)
+{
+	enum err_code rc = fd_nonblock(fd, e);
+
+	if (rc) {
+		fd_close(fd);
+		return rc;
+	}
+	if (!uapi_client_add_owner(&s->clients, fd))
+		return err_set(e, ERR_NOMEM, "no memory for a connection");
+	return ERR_OK;
+}
+
 int uapi_server_fd(const struct uapi_server *s)
 {
 	return s->listen.fd;

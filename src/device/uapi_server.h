@@ -27,6 +27,9 @@ MUST_CHECK enum err_code uapi_server_open(struct uapi_server **out, struct loop 
 /* From now on refused(ctx, why) hears of each request that was answered with an error. */
 void uapi_server_on_refused(struct uapi_server *s,
 			    void (*refused)(void *ctx, const struct err *why), void *ctx);
+/* Serves a connected socket, too, for as long as its other end is open, however silent; taken over,
+ * also on failure. */
+MUST_CHECK enum err_code uapi_server_add_owner(struct uapi_server *s, int fd, struct err *e);
 /* Drops the clients and removes the socket file, if it is still ours. */
 void uapi_server_close(struct uapi_server *s);
 /* The listening descriptor, still owned by the server. */

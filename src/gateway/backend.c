@@ -4,9 +4,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/engine_process.h"
 
 struct backend {
 	struct device *device;
+	struct engine_process *process; /* NULL: the engine is here, or it is not the engine */
 	struct loop *loop;
 	struct loop_fd gone_fd;
 	struct loop_timer look;
@@ -40,7 +42,11 @@ static void gone_ready(struct loop_fd *w, uint32_t events)
 	struct err why;
 
 	(void)events;
-	(void)err_set(&why, ERR_NOT_FOUND, "somebody has deleted it");
+	if (b->process)
+		(void)err_set(&why, ERR_CLOSED,
+			      "somebody has deleted it, or the engine's process has died");
+	else
+		(void)err_set(&why, ERR_NOT_FOUND, "somebody has deleted it");
 	loop_fd_remove(w);
 	say_gone(b, &why);
 }
@@ -58,7 +64,8 @@ static void look_due(struct loop_timer *t)
 
 static enum err_code gone_watch(struct backend *b, struct err *e)
 {
-	b->gone_fd = (struct loop_fd){ .fd = device_gone_fd(b->device),
+	b->gone_fd = (struct loop_fd){ .fd = b->process ? engine_process_gone_fd(b->process)
+							: device_gone_fd(b->device),
 				       .events = LOOP_READ,
 				       .ready = gone_ready };
 	if (b->gone_fd.fd >= 0)
@@ -69,6 +76,19 @@ static enum err_code gone_watch(struct backend *b, struct err *e)
 }
 
 /* ---- opening ---- */
+
+static enum err_code open_engine(struct backend *b, const struct backend_config *c, struct err *e)
+{
+	struct device_uapi_config uapi = { .fd = -1,
+					   .ifname = c->engine.ifname,
+					   .extensions = true };
+	enum err_code rc;
+
+	if (!c->separate)
+		return device_open_engine(&b->device, &c->engine, e);
+	rc = engine_process_start(&b->process, &uapi.fd, &c->engine, c->log_json, e);
+	return rc ? rc : device_open_uapi(&b->device, &uapi, e);
+}
 
 static enum err_code open_kind(struct backend *b, const struct backend_config *c,
 			       const struct device_choice *choice, struct err *e)
@@ -91,7 +111,7 @@ static enum err_code open_kind(struct backend *b, const struct backend_config *c
 	case DEVICE_AUTO:
 	case DEVICE_ENGINE:
 	default:
-		rc = device_open_engine(&b->device, &c->engine, e);
+		rc = open_engine(b, c, e);
 		if (rc == ERR_IN_USE)
 			return err_wrap(e, rc, "option --%s",
 					if_nametoindex(c->engine.ifname) ? "interface" : "port");
@@ -119,7 +139,7 @@ static enum err_code settle(struct backend *b, const struct backend_config *c, s
 {
 	struct device_change own = {
 		.has_private_key = true,
-		.has_listen_port = !device_engine(b->device), /* which has opened it */
+		.has_listen_port = !backend_is_engine(b), /* which has opened it */
 		.to = { .private_key = *c->private_key, .listen_port = c->engine.listen_port },
 	};
 	enum err_code rc = device_set(b->device, &own, e);
@@ -177,7 +197,9 @@ static void device_end(struct backend *b)
 	struct device *d = b->device;
 	struct err e;
 
-	if (device_can(d) & DEVICE_CAN_DELETE) {
+	if (b->process) {
+		device_close(d);
+	} else if (device_can(d) & DEVICE_CAN_DELETE) {
 		if (device_delete(d, &e))
 			LOG_ERR("device.delete_failed", F_ERR(&e));
 	} else if (b->settled) {
@@ -198,6 +220,7 @@ void backend_close(struct backend *b, bool stays)
 		device_close(b->device);
 	else if (b->device)
 		device_end(b);
+	engine_process_stop(b->process);
 	free(b);
 }
 
@@ -208,14 +231,31 @@ struct dataplane *backend_engine(struct backend *b)
 	return device_engine(b->device);
 }
 
+bool backend_is_engine(const struct backend *b)
+{
+	return backend_kind(b) == DEVICE_ENGINE;
+}
+
 enum device_kind backend_kind(const struct backend *b)
 {
-	return device_kind(b->device);
+	return b->process ? DEVICE_ENGINE : device_kind(b->device);
 }
 
 unsigned backend_can(const struct backend *b)
 {
 	return device_can(b->device);
+}
+
+enum err_code backend_check(struct backend *b, struct err *e)
+{
+	struct dataplane *engine = backend_engine(b);
+	uint16_t port;
+	uint32_t mark;
+
+	if (!engine)
+		return device_alive(b->device, e);
+	dataplane_binding(engine, &port, &mark); /* waits for its lock */
+	return ERR_OK;
 }
 
 /* The port first: it is what somebody else may hold. */

@@ -19,6 +19,8 @@ struct backend_config {
 	const char *choice; /* as device_choice_parse reads it */
 	unsigned needs; /* enum device_can bits; decides what "auto" is */
 	bool take_over; /* an interface of the run before may be there */
+	bool separate; /* the engine in a process of its own */
+	bool log_json; /* as that process shall log */
 	struct dataplane_config engine; /* its name, port and MTU are those of any kind */
 	const struct secret_key *private_key;
 	/* Once, on the loop: the interface has been deleted under us, or its daemon has ended. */
@@ -37,8 +39,13 @@ void backend_close(struct backend *b, bool stays);
 
 /* The engine, for whoever serves wg(8); NULL for others, whose interface wg(8) finds itself. */
 struct dataplane *backend_engine(struct backend *b);
+/* True when the packets end with this program: our engine, in this process or in its own. */
+bool backend_is_engine(const struct backend *b);
 enum device_kind backend_kind(const struct backend *b);
 unsigned backend_can(const struct backend *b);
+
+/* Whether it goes on.  One that stands still with its lock in hand keeps the caller. */
+MUST_CHECK enum err_code backend_check(struct backend *b, struct err *e);
 
 /* Another private key and port, while it runs. */
 MUST_CHECK enum err_code backend_set_server(struct backend *b, const struct secret_key *k,

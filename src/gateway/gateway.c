@@ -18,6 +18,7 @@
 #include "gateway/ready.h"
 #include "gateway/restart_reply.h"
 #include "gateway/rights.h"
+#include "gateway/watchdog.h"
 #include "net/net.h"
 
 #define JOURNAL_FILE "net.journal"
@@ -43,6 +44,7 @@ struct gateway {
 	struct core core;
 	bool serving; /* the peers are those of the store */
 	struct loop_timer save; /* of endpoints */
+	struct watchdog watchdog; /* of the service manager */
 	struct loop_timer call; /* ends the calling of clients */
 	bool stop_asked, restart_asked; /* by a signal, or over the control socket */
 	struct core_later restart_asker; /* reply NULL: nobody */
@@ -361,6 +363,8 @@ static enum err_code device_start(struct gateway *g, const struct secret_key *k,
 	struct backend_config c = {
 		.choice = g->options->backend,
 		.take_over = g->take_over,
+		.separate = g->options->separate,
+		.log_json = g->options->log_json,
 		.engine = {
 			.ifname = s->ifname,
 			.exclusive = true,
@@ -516,6 +520,21 @@ static void call_due(struct loop_timer *t)
 		LOG_WARNING("client.call_failed", F_ERR(&e));
 }
 
+/* ---- the service manager's watchdog ---- */
+
+/* That this runs shows that the loop turns. */
+static enum err_code progress_check(void *ctx, struct err *e)
+{
+	const struct gateway *g = ctx;
+	struct secret_key k;
+	enum err_code rc = backend_check(g->backend, e);
+
+	if (rc == ERR_OK)
+		rc = store_secret(g->store, CORE_SERVER_KEY, k.b, sizeof k.b, e);
+	wipe(&k, sizeof k);
+	return rc;
+}
+
 /* ---- starting all of it ---- */
 
 /* Commands that the agent API was given.  A gateway whose commands fail serves all the same: who set
@@ -587,6 +606,8 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 		rc = network_open(&g->network, g->net, g->loop, e);
 	if (rc == ERR_OK)
 		rc = sockets_start(g, e);
+	if (rc == ERR_OK)
+		rc = watchdog_start(&g->watchdog, g->loop, progress_check, g, e);
 	/* Last: options that do not work must not be there at the next start. */
 	if (rc == ERR_OK)
 		rc = settings_store(&g->core.settings, g->store, e);
@@ -648,6 +669,7 @@ bool gateway_interface_gone(const struct gateway *g)
 /* Nobody is served any more; the interface is still there. */
 static void serving_end(struct gateway *g)
 {
+	watchdog_stop(&g->watchdog);
 	core_cancel(&g->core);
 	control_server_close(g->control);
 	g->control = NULL;
@@ -733,7 +755,7 @@ enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct
 	apis_pass_on(g->apis);
 	serving_end(g);
 	/* The engine ends with its program.  Others go on, so that no packet is lost meanwhile. */
-	if (backend_engine(g->backend))
+	if (backend_is_engine(g->backend))
 		device_end(g);
 	store_close(g->store);
 	g->store = NULL;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "gateway/clean_up.h"
+#include "gateway/engine_process.h"
 #include "gateway/gateway.h"
 #include "gateway/restart_reply.h"
 
@@ -153,6 +154,10 @@ int main(int argc, char **argv)
 	if (process_harden(&e) || restart_init(&r, argc, argv, &e)) {
 		LOG_ERR("gateway.start_failed", F_ERR(&e));
 		return EXIT_FAILURE;
+	}
+	if (argc == 3 && strcmp(argv[1], ENGINE_ARGUMENT) == 0) {
+		restart_done(&r);
+		return engine_process_main(argv[2]);
 	}
 	status = run(&r, restart_reply_take(), argc, argv);
 	restart_done(&r);

@@ -110,6 +110,12 @@ static const struct opt opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = AT(no_offload),
 	  .help = "do not use segmentation offloads of TUN and UDP" },
+	{ .name = "separate",
+	  .type = OPT_FLAG,
+	  .offset = AT(separate),
+	  .env = "QANAT_SEPARATE",
+	  .help = "run the engine in a process of its own, which has no rights but its open "
+		  "descriptors" },
 	{ .name = "peer-api-listen",
 	  .type = OPT_TEXT,
 	  .offset = AT(api.peers_listen),

@@ -16,6 +16,7 @@ struct options {
 	const char *backend; /* as device_choice_parse reads it */
 	uint32_t workers;
 	bool no_offload;
+	bool separate; /* the engine in a process of its own */
 	bool forget_endpoints;
 	bool log_json;
 	const char *log_level;

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -244,6 +245,42 @@ enum err_code udp_open(struct udp **out, const struct udp_options *o, struct err
 	return rc;
 }
 
+/* Its options are the description's, so whoever opened it has set them. */
+static bool socket_adopt(struct udp_socket *s, uint8_t family, int fd, const struct udp_options *o)
+{
+	int domain = 0, gro = 0, segment = 0;
+	socklen_t n = sizeof domain, m = sizeof gro, k = sizeof segment;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 ||
+	    domain != (family == IP_V6 ? AF_INET6 : AF_INET))
+		return false;
+	s->family = family;
+	s->fd = fd;
+	s->gro = o->gro && getsockopt(fd, SOL_UDP, UDP_GRO, &gro, &m) == 0 && gro;
+	atomic_init(&s->gso, o->gso && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &k) == 0);
+	atomic_init(&s->even_only, false);
+	return true;
+}
+
+enum err_code udp_adopt(struct udp **out, int fd4, int fd6, const struct udp_options *o,
+			struct err *e)
+{
+	struct udp *u = pair_new();
+
+	if (!u)
+		return err_set(e, ERR_NOMEM, "no memory for UDP sockets");
+	u->v6.family = IP_V6;
+	if (!socket_adopt(&u->v4, IP_V4, fd4, o) ||
+	    (fd6 >= 0 && !socket_adopt(&u->v6, IP_V6, fd6, o))) {
+		free(u); /* the descriptors stay the caller's */
+		return err_set(e, ERR_INVALID, "descriptors %d and %d are no pair of UDP sockets",
+			       fd4, fd6);
+	}
+	u->port = bound_port(fd4);
+	*out = u;
+	return ERR_OK;
+}
+
 void udp_close(struct udp *u)
 {
 	if (!u)
@@ -255,7 +292,8 @@ void udp_close(struct udp *u)
 
 void udp_release(struct udp *u)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* No socket, and to be had without opening a file. */
+	int null = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
 	/* The numbers stay taken, so that nobody meets a stranger's descriptor under them. */
 	if (null >= 0) {

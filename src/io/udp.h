@@ -40,6 +40,10 @@ struct udp_options {
 /* Opens `o->pairs` pairs into out[].  A port that somebody else holds is ERR_IN_USE and named.  A
  * host without IPv6 gets IPv4 alone. */
 MUST_CHECK enum err_code udp_open(struct udp **out, const struct udp_options *o, struct err *e);
+/* Takes over a pair that another process has opened with udp_open and the same options; fd6 -1: IPv4
+ * alone.  On failure the descriptors stay the caller's. */
+MUST_CHECK enum err_code udp_adopt(struct udp **out, int fd4, int fd6, const struct udp_options *o,
+				   struct err *e);
 void udp_close(struct udp *u);
 /* Gives the port up at once, while others may still hold `u`: until udp_close they send into
  * nothing and receive nothing. */

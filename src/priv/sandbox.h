@@ -25,7 +25,8 @@ enum sandbox_calls {
 	SANDBOX_CALLS_TUN = 16, /* asking for an interface's name and link state */
 	SANDBOX_CALLS_FILES = 32, /* files by name, as far as Landlock and their modes allow */
 	SANDBOX_CALLS_SOCKETS = 64, /* opening sockets of IPv4, IPv6 and UNIX */
-	SANDBOX_CALLS_ALL = 127,
+	SANDBOX_CALLS_LOOK = 128, /* whether a file is there, and when that changes */
+	SANDBOX_CALLS_ALL = 255,
 };
 
 /* What may be done below a path. */

@@ -87,6 +87,8 @@ static const struct {
 						      "inotify_rm_watch",
 						      "sync_file_range",
 						      NULL } },
+	{ SANDBOX_CALLS_LOOK, (const char *const[]){ "stat", "lstat", "newfstatat", "statx",
+						     "inotify_init1", "inotify_add_watch", NULL } },
 	{ SANDBOX_CALLS_SOCKETS, (const char *const[]){ "bind", "connect", "listen", NULL } },
 };
 

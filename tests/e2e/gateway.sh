@@ -411,13 +411,14 @@ forget
 spawn notify.log python3 "$raw" "$work/notify" notify 30
 notify=$spawned
 check "listens" wait_for 10 test -S "$work/notify"
-with=(NOTIFY_SOCKET="$work/notify")
+with=(NOTIFY_SOCKET="$work/notify" WATCHDOG_USEC=200000)
 check "starts under a supervisor" gateway_start
+check "says that it goes on" wait_for 10 grep -q WATCHDOG=1 "$work/notify.log"
 kill -USR2 "$gateway"
 check "restarts under a supervisor" wait_for 10 ready_times 2
 stop "$gateway"
 wait_for 10 gone "$notify"
-check_has "tells it" "$(xargs <"$work/notify.log")" '^READY=1 RELOADING=1 MONOTONIC_USEC=[1-9][0-9]* READY=1 STOPPING=1$'
+check_has "tells it" "$(grep -v WATCHDOG=1 "$work/notify.log" | xargs)" '^READY=1 RELOADING=1 MONOTONIC_USEC=[1-9][0-9]* READY=1 STOPPING=1$'
 with=(A=)
 
 # ---- killed at every step ----

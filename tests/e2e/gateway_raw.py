@@ -128,7 +128,7 @@ elif case == "notify":  # SECONDS: listens as systemd does; prints what came unt
     got = []
     while not got or got[-1] != "STOPPING=1":
         got.append(s.recv(4096).decode())
-    print(" ".join(got))
+        print(got[-1], flush=True)
     os.unlink(path)
 else:
     sys.exit("unknown case " + case)
