@@ -150,7 +150,7 @@ get() { # with or without extensions
 }
 check_eq "wg(8) sees nothing new" 0 "$(get "" | grep -c qanat_)"
 check_has "who asks sees limits and drops" "$(get $'extensions=1\n' | grep qanat_ | paste -sd' ')" \
-	'qanat_expires=[0-9]+ qanat_drop_over_rate=[0-9]+'
+	'qanat_expires=[0-9]+ qanat_expires_nsec=[0-9]+ qanat_drop_over_rate=[0-9]+'
 check "wg(8) still reads it" ns G wg show "$if_g" dump
 
 stop "$gateway"
