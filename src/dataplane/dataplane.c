@@ -203,12 +203,11 @@ static unsigned offloads_in_use(const struct dataplane *dp)
 static void sum_bytes(struct dataplane *dp, struct dataplane_status *out)
 {
 	for (struct wg_peer *p = NULL; (p = wg_device_next_peer(dp->device, p));) {
-		struct wg_peer_info info;
+		uint64_t rx, tx;
 
-		wg_peer_info(p, &info);
-		out->rx_bytes += info.rx_bytes;
-		out->tx_bytes += info.tx_bytes;
-		wipe(&info.psk, sizeof info.psk);
+		wg_peer_bytes(p, &rx, &tx);
+		out->rx_bytes += rx;
+		out->tx_bytes += tx;
 	}
 }
 

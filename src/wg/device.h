@@ -132,6 +132,8 @@ struct wg_peer_info {
 };
 
 void wg_peer_info(const struct wg_peer *p, struct wg_peer_info *out);
+/* Only the two sums of it, for who adds up many peers. */
+void wg_peer_bytes(const struct wg_peer *p, uint64_t *rx, uint64_t *tx);
 /* Copies up to `n` allowed IPs starting with number `from`; returns how many were written. */
 size_t wg_peer_allowed_ips(const struct wg_peer *p, size_t from, struct ip_prefix *out, size_t n);
 const struct public_key *wg_peer_key(const struct wg_peer *p);

@@ -318,6 +318,12 @@ void wg_peer_info(const struct wg_peer *p, struct wg_peer_info *out)
 		out->quota_out_wall_ns = wg_device_wall(p->device, out->limits.quota_out_at);
 }
 
+void wg_peer_bytes(const struct wg_peer *p, uint64_t *rx, uint64_t *tx)
+{
+	*rx = atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
+	*tx = atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
+}
+
 /* ---- outwards ---- */
 
 void wg_peer_send(struct wg_peer *p, const uint8_t *dgram, size_t n, uint8_t ecn)

@@ -28,12 +28,12 @@ static void *weigh(void *arg)
 		len[i] = 1420;
 	begin = now = clock_mono_ns();
 	for (unsigned i = 0; i < PACKETS; i += r->row) {
+		struct wg_limits *l = atomic_load_explicit(r->slot, memory_order_acquire);
 		enum wg_verdict rest = WG_OK;
 
 		/* As in a worker: a peer without limits costs this test. */
-		if (*(struct wg_limits *volatile *)&r->l)
-			r->passed +=
-				wg_limits_admit(r->l, WG_DOWN, len, r->row, now += 100, 0, &rest);
+		if (l)
+			r->passed += wg_limits_admit(l, WG_DOWN, len, r->row, now += 100, 0, &rest);
 		else
 			r->passed += r->row;
 	}

@@ -268,7 +268,7 @@ static void test_many(void **state)
 			   i / 256 % 256, i % 256);
 	}
 	assert_int_equal(wg_conf_parse(&c, buf_view(&b), "f", &e), ERR_FULL);
-	assert_string_equal(e.msg, "f:196609: more than 65536 peers");
+	assert_string_equal(e.msg, "f:393217: more than 131072 peers");
 	assert_int_equal(wg_conf_parse(&c, buf_view(&again), "f", &e), ERR_OK);
 	wg_conf_done(&c);
 	buf_done(&again);
