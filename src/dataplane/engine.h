@@ -45,6 +45,7 @@ struct worker {
 	/* owner: worker */
 	int64_t now; /* of this turn */
 	struct udp *udp; /* of this turn, NULL while closed */
+	size_t moved; /* bytes, in this turn or the last */
 	struct wg_events events; /* on their way to control */
 	struct outbound *out;
 	struct inbound *in;

@@ -143,6 +143,7 @@ void inbound_run(struct worker *w, uint8_t family)
 	size_t n = w->udp ? udp_receive(w->udp, family, in->batch, &m) : 0;
 
 	for (size_t i = 0; i < n; i++) {
+		w->moved += m[i].len;
 		in->path[i] = (struct wg_path){ .remote = m[i].from,
 						.local = m[i].to.addr,
 						.local_ifindex = m[i].to.ifindex };

@@ -363,5 +363,6 @@ void outbound_run(struct worker *w)
 		}
 	}
 	o->lonely = packets == 1;
+	w->moved += bytes;
 	flush(w);
 }

@@ -19,7 +19,7 @@ struct sync {
 	struct wg_conf conf;
 	struct agent_peer *want; /* sorted by key */
 	bool *found; /* as long: the store has it */
-	struct client *changed; /* to be set; with secrets */
+	struct client *changed; /* to be set; with secrets once they are stored */
 	size_t changed_n, changed_cap;
 	struct client *removed; /* without secrets */
 	size_t removed_n, removed_cap;
@@ -139,11 +139,30 @@ static bool decode(struct buf *out, struct str text)
 
 /* ---- the store ---- */
 
-static bool is_same(const struct agent_peer *p, const struct client *c)
+/* The engine has the preshared key as the store has it, and opens no seal to say so; of other kinds
+ * of devices keys are not at hand. */
+static bool psk_same(struct sync *s, const struct agent_peer *p, const struct client *c)
+{
+	const struct core *core = s->a->c.core;
+	struct wg_peer_info info = { 0 };
+	struct client stored = { 0 };
+	bool same = core->backend && strcmp(core->backend, "engine") == 0 &&
+		    core->host.peer(core->host.ctx, &c->public_key, &info) &&
+		    ct_equal(&p->psk, &info.psk, KEY_LEN);
+
+	wipe(&info.psk, sizeof info.psk);
+	if (same)
+		return true;
+	s->rc = store_client_by_key(core->store, &c->public_key, true, &stored, s->e);
+	same = s->rc == ERR_OK && ct_equal(&p->psk, &stored.psk, KEY_LEN);
+	client_done(&stored);
+	return same;
+}
+
+static bool is_same(struct sync *s, const struct agent_peer *p, const struct client *c)
 {
 	return (c->ipv6_only ? p->ip.family == IP_NONE : ip_eq(&p->ip, &c->ip)) &&
-	       ip_eq(&p->ip6, &c->ip6) && p->keepalive_s == c->keepalive_s &&
-	       ct_equal(&p->psk, &c->psk, KEY_LEN);
+	       ip_eq(&p->ip6, &c->ip6) && p->keepalive_s == c->keepalive_s && psk_same(s, p, c);
 }
 
 static bool client_compare(void *ctx, const struct client *c)
@@ -152,20 +171,16 @@ static bool client_compare(void *ctx, const struct client *c)
 	struct agent_peer key = { .key = c->public_key };
 	const struct agent_peer *p =
 		bsearch(&key, s->want, s->conf.peer_count, sizeof *s->want, by_key);
-	struct client plain = *c;
 
 	if (!p) {
-		wipe(&plain.private_key, sizeof plain.private_key);
-		wipe(&plain.psk, sizeof plain.psk);
-		s->rc = keep(&s->removed, &s->removed_n, &s->removed_cap, &plain, s->e);
+		s->rc = keep(&s->removed, &s->removed_n, &s->removed_cap, c, s->e);
 	} else {
 		s->found[p - s->want] = true;
-		if (is_same(p, c))
+		if (is_same(s, p, c))
 			s->unchanged++;
-		else
+		else if (s->rc == ERR_OK)
 			s->rc = keep(&s->changed, &s->changed_n, &s->changed_cap, c, s->e);
 	}
-	wipe(&plain, sizeof plain);
 	return s->rc == ERR_OK;
 }
 
@@ -283,7 +298,7 @@ static enum err_code sync_run(struct sync *s, struct err *e)
 
 	s->e = e;
 	if (rc == ERR_OK)
-		rc = store_clients(core->store, &all, true, client_compare, s, e);
+		rc = store_clients(core->store, &all, false, client_compare, s, e);
 	if (rc == ERR_OK)
 		rc = s->rc;
 	if (rc == ERR_OK)

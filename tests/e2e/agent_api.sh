@@ -1,0 +1,235 @@
+#!/bin/bash
+# agent_api.sh - a panel steers a gateway by the agent API while packets flow, and kills it at every step.
+#
+#    client host C (wireguard-go)              gateway host G
+#    192.0.2.2             ------------------  192.0.2.1/24   qanat-gateway, agent API at 127.0.0.1:8080
+#    10.8.0.2              ==================  10.8.0.1
+#
+# usage: agent_api.sh [ROUNDS]    ROUNDS of killing (default 12, two for each step)
+# QANAT_FAULT_BIN: directory of programs built with -Dfault_points=true; without it no step is killed.
+. "$(dirname "$0")/lib.sh"
+need wireguard-go wg curl python3 ping jq nsenter
+rounds=${1:-12}
+if_g=qg$id dev=qc$id
+state=$work/state sock=$work/run/control.sock
+client=$top/tests/e2e/agent_client.py url=https://127.0.0.1:8080
+export WG_AGENT_SECRET=e2e-secret-of-the-agent-api
+
+for n in C G; do ns_add $n || exit 1; done
+link_add C eth0 G up0 || exit 1
+addr_add G up0 192.0.2.1/24
+addr_add C eth0 192.0.2.2/24
+ip -n "q${id}G" route add default via 192.0.2.254
+
+ready_or_dead() { [ -s "$work/ready" ] || ! kill -0 "$gateway" 2>/dev/null; }
+bin=$QANAT_BIN with=(A=)
+gateway_start() {
+	rm -f "$work/ready"
+	ns_spawn G gateway.log env "${with[@]}" "$bin/qanat-gateway" --state "$state" --socket "$sock" --interface "$if_g" \
+		--endpoint 192.0.2.1 --ready-fd 9 "$@" 9>"$work/ready"
+	gateway=$spawned
+	wait_for 30 ready_or_dead && [ -s "$work/ready" ]
+}
+q() { qanat --socket "$sock" --json "$@"; }
+# ask METHOD PATH ...: status and body;  body ...: the body alone;  code ...: the status alone
+ask() { ns G python3 "$client" "$url" "$WG_AGENT_SECRET" "$@" 2>&1; }
+body() { ask "$@" | tail -n +2; }
+code() { ask "$@" | head -n 1; }
+text() { body "$@" | jq -r "${field:-.error}"; }
+wg_path=/v1/wg/$if_g
+
+check "the example secret is refused" sh -c "! WG_AGENT_SECRET=change-me-in-production $bin/qanat-gateway --state $work/no \
+	--socket $work/no.sock 2>$work/example.log && grep -q 'everybody knows' $work/example.log"
+check "the gateway starts" gateway_start || cat "$work/gateway.log"
+
+# ---- who may ask ----
+
+check_eq "health is open" ok "$(ns G curl -sk $url/health | jq -r .status)"
+check_has "metrics are open, as text" "$(ns G curl -skD - $url/v1/metrics)" 'text/plain; version=0.0.4'
+check_eq "metrics as JSON" 1 "$(ns G curl -sk -H 'Accept: application/json' $url/v1/metrics | jq .wireguard.interface_count)"
+for m in cpu_percent memory_used_bytes memory_percent disk_used_bytes; do
+	check_has "metric wgdashboard_agent_$m" "$(ns G curl -sk $url/v1/metrics)" "^wgdashboard_agent_$m [0-9]"
+done
+while read -r name status error options; do
+	error=${error//_/ }
+	check_eq "$name" "$status $error" "$(code GET /v1/status $options) $(text GET /v1/status $options)"
+done <<-'ROWS'
+	unsigned 401 Missing_X-Signature_or_X-Timestamp_header unsigned
+	too-old 401 Request_timestamp_too_old skew=-301
+	from-the-future 401 Request_timestamp_too_old skew=320
+	no-number 401 Invalid_timestamp timestamp=soon
+	another-secret 401 Invalid_signature secret=another-secret-of-somebody
+	another-path 401 Invalid_signature path=/v1/wg/x/dump
+	another-method 401 Invalid_signature method=DELETE
+	another-body 401 Invalid_signature body={}
+ROWS
+check_eq "within the window" 200 "$(code GET /v1/status skew=-290)"
+check_eq "our form of signature" 200 "$(code GET /v1/status whole)"
+check_eq "a copy of a change is refused" "401" "$(code POST $wg_path/enable twice)"
+
+# ---- peers, while one of them counts its packets ----
+
+key=$(wg genkey) pub=$(wg pubkey <<<"$key") other=$(wg pubkey <<<"$(wg genkey)")
+check_eq "adds a peer" "success 10.8.0.2/32" "$(body POST $wg_path/peers \
+	"{\"public_key\":\"$pub\",\"allowed_ips\":[\"10.8.0.2/32\"],\"persistent_keepalive\":25}" |
+	jq -r '.status + " " + .peer.allowed_ips[0]')"
+ns_spawn C wireguard-go.log env WG_PROCESS_FOREGROUND=1 wireguard-go -f $dev
+wait_for 20 test -S /var/run/wireguard/$dev.sock
+server=$(ns G wg show "$if_g" public-key)
+ns C wg set $dev private-key <(echo "$key") peer "$server" endpoint 192.0.2.1:51820 allowed-ips 10.8.0.0/24 persistent-keepalive 1
+addr_add C $dev 10.8.0.2/24
+ip -n "q${id}C" link set $dev up
+reaches() { ns C ping -c 1 -W 2 10.8.0.1; }
+check "packets flow" wait_for 20 reaches
+
+# A hundred a second for as long as FILE.stop is missing; lost ones are what is counted.
+ns_spawn C ping.log ping -i 0.01 -W 5 -q 10.8.0.1
+pinger=$spawned
+dump() { body GET $wg_path/dump | jq -r ".peers[] | select(.public_key == \"$1\") | $2"; }
+check_eq "dump: keepalive" 25 "$(dump "$pub" .persistent_keepalive)"
+check_has "dump: handshake" "$(dump "$pub" .latest_handshake)" '^[0-9]{10}$'
+check_has "dump: endpoint" "$(dump "$pub" .endpoint)" '^192\.0\.2\.2:'
+check_eq "a peer gets an address when none is said" 10.8.0.3/32 \
+	"$(body POST $wg_path/peers "{\"public_key\":\"$other\"}" | jq -r '.peer.allowed_ips[0]')"
+check_eq "a taken address" 409 "$(code POST $wg_path/peers "{\"public_key\":\"$(wg genkey | wg pubkey)\",\"allowed_ips\":[\"10.8.0.2/32\"]}")"
+check_eq "an address of nobody's" 400 "$(code PUT $wg_path/peers/$other '{"allowed_ips":["192.168.1.0/24"]}')"
+check_eq "changes a peer, its key as it stands" success "$(field=.status text PUT "$wg_path/peers/$other" '{"allowed_ips":["10.8.0.9/32"]}')"
+percent=$(jq -rn --arg k "$other" '$k | @uri') safe=$(tr '+/' '-_' <<<"${other%=}")
+check_eq "percent-encoded" success "$(field=.status text PUT "$wg_path/peers/$percent" '{"persistent_keepalive":7}')"
+check_eq "in the alphabet of URLs" success "$(field=.status text PUT "$wg_path/peers/$safe" '{"persistent_keepalive":8}')"
+check_eq "what it is then" "10.8.0.9/32 8" "$(dump "$other" '"\(.allowed_ips[0]) \(.persistent_keepalive)"')"
+check_eq "it is a client like any other" 10.8.0.9 "$(q core list_clients search="peer-$safe" | jq -r '.data.clients[0].ip')"
+check_eq "removes it" success "$(field=.status text DELETE "$wg_path/peers/$percent")"
+check_eq "it is gone" 404 "$(code DELETE "$wg_path/peers/$percent" whole)"
+
+conf() { printf '[Peer]\nPublicKey = %s\nAllowedIPs = 10.8.0.2/32\nPersistentKeepalive = 25\n' "$pub"; for ((i = 10; i < ${1:-10}; i++)); do
+	printf '[Peer]\nPublicKey = %s\nAllowedIPs = 10.8.0.%d/32\n' "$(head -c 32 /dev/urandom | base64)" $i; done; }
+sync() { body POST $wg_path/syncconf "{\"config\":\"$(base64 -w0)\"}"; }
+check_eq "syncconf adds" "40 0 0 1" "$(conf 50 | sync | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+check_eq "syncconf replaces" "10 0 40 1" "$(conf 20 | sync | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+check_eq "syncconf: no base64" "Invalid base64-encoded configuration" "$(text POST $wg_path/syncconf '{"config":"%%%"}')"
+check_has "syncconf: an unknown key" "$(printf '[Peer]\nPublicKye = x\n' | sync | jq -r .error)" 'PublicKye; did you mean PublicKey'
+check_eq "a failed one changes nothing" 11 "$(body GET $wg_path/dump | jq '.peers | length')"
+
+# ---- configuration, still while packets are counted ----
+
+config() { body GET $wg_path/config | jq -c .config; }
+own=$(config | jq -r .private_key)
+put() { local p=$1; shift; ask PUT "$wg_path/config$p" "$(jq -cn --arg k "$own" "{private_key: \$k} + $*")"; }
+check_eq "the key is the interface's" "$server" "$(wg pubkey <<<"$own")"
+check_has "the file has the peer" "$(config | jq -r .raw_config)" "PublicKey = ${pub//+/[+]}"
+check_eq "a dry run shows the difference" '[{"field":"mtu","from":1420,"to":1380}]' "$(put '?dry_run=true' '{mtu: 1380}' | tail -n +2 | jq -c .changes)"
+check_eq "and does nothing" 1420 "$(config | jq .mtu)"
+before=$(config)
+while IFS='|' read -r name want fields; do
+	check_eq "refused: $name" "$want" "$(put "" "$fields" | head -n 1)"
+done <<-'ROWS'
+	a newline in dns|422|{dns: "1.1.1.1\nPostUp = id"}
+	a newline in post_up|422|{post_up: "ip link set wg0 up\nPostUp = id"}
+	a return in address|422|{address: "10.8.0.1/24\r"}
+	NUL in table|422|{table: "off\u0000"}
+	a shell|400|{post_up: "sh -c id"}
+	a redirection|400|{post_up: "ip route add 198.51.100.0/24 dev %i > /etc/passwd"}
+	a port that is none|422|{listen_port: 65536}
+	a port as a text|422|{listen_port: "51820"}
+	the wrong network|400|{address: "10.9.0.1/24"}
+	an MTU too small for IPv6|400|{mtu: 1000}
+	an unknown field|422|{pre_up: "id"}
+	a key that is none|400|{private_key: "abc"}
+	a command that fails|400|{post_up: "ip route add 198.51.100.0/24 dev nosuchdevice"}
+ROWS
+check_eq "all as before" "$before" "$(config)"
+ns_spawn G taken.log python3 -c 'import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 51900)); time.sleep(600)'
+taken() { [ "$(put "" '{listen_port: 51900}' | head -n 1)" = 409 ]; }
+check "a port that somebody else has" wait_for 10 taken
+check_eq "PUT config" "200 true" "$(put "" '{mtu: 1400, dns: "9.9.9.9", post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}' |
+	tr '\n' ' ' | sed 's/^\([0-9]*\) .*"reloaded":\([a-z]*\).*/\1 \2/')"
+check_has "its command has run" "$(ip -n "q${id}G" route)" "198.51.100.0/24 dev $if_g"
+check_eq "its MTU" 1400 "$(ns G cat /sys/class/net/$if_g/mtu)"
+check_eq "the history" "2 update found" "$(body GET $wg_path/history | jq -r '"\(.history | length) \(.history[0].action) \(.history[1].action)"')"
+first=$(body GET $wg_path/history | jq '.history[-1].id')
+check_eq "no secret in it" "(hidden)" "$(body GET $wg_path/history/$first | jq -r .config.private_key)"
+check_eq "rollback" 200 "$(code POST $wg_path/rollback "{\"id\":$first}")"
+check_eq "is as it was" "$before" "$(config)"
+check_eq "its command was taken back" "" "$(ip -n "q${id}G" route | grep 198.51.100)"
+kill -INT $pinger
+wait $pinger 2>/dev/null
+loss=$(grep -Eo '[0-9]+ packets transmitted, [0-9]+ received' "$work/ping.log")
+check_eq "the other's packets all arrived ($loss)" "$(cut -d' ' -f1 <<<"$loss")" "$(cut -d' ' -f4 <<<"$loss")"
+
+# ---- port, up and down ----
+
+check_eq "another port" 200 "$(put "" '{listen_port: 51821}' | head -n 1)"
+check_eq "wg sees it" 51821 "$(ns G wg show "$if_g" listen-port)"
+check "the client is called there" wait_for 30 reaches
+check_eq "disable" true "$(field=.was_up text POST $wg_path/disable)"
+check_eq "disable again" false "$(field=.was_up text POST $wg_path/disable whole)"
+check_eq "status: down" down "$(body GET /v1/status | jq -r ".wireguard.interfaces[\"$if_g\"].status")"
+stop "$gateway"
+check_eq "stops" 0 "$stopped"
+check "starts" gateway_start
+check_eq "still down, with its port" "down 51821" "$(body GET /v1/status | jq -r ".wireguard.interfaces[\"$if_g\"].status") $(config | jq .listen_port)"
+check_eq "enable" true "$(field=.was_down text POST $wg_path/enable)"
+ns C wg set $dev peer "$server" endpoint 192.0.2.1:51821
+check "packets flow again" wait_for 30 reaches
+check_eq "names of interfaces" "404 400 400" "$(echo $(code GET /v1/wg/wg9/dump) $(code GET /v1/wg/a%2fb/dump) $(code GET /v1/wg/-x/dump))"
+check_eq "its own interface is not deleted" 409 "$(code DELETE $wg_path)"
+
+# ---- failing and dying at each step ----
+
+stop "$gateway"
+if [ -z "${QANAT_FAULT_BIN:-}" ] || ! grep -q QANAT_CRASH_AT "$QANAT_FAULT_BIN/qanat-gateway"; then
+	skip "kill -9 at each step" "QANAT_FAULT_BIN holds no build with fault points"
+	exit
+fi
+bin=$QANAT_FAULT_BIN
+points=(agent.stored agent.device agent.net agent.hooks agent.verify agent.committed)
+# What store, device and host say, which must be one thing: port, MTU, route.
+whole() {
+	local c
+	c=$(config | jq -r '"\(.listen_port) \(.mtu) \(.post_up != null)"')
+	echo "$c / $(ns G wg show "$if_g" listen-port) $(ns G cat /sys/class/net/$if_g/mtu) $(
+		ip -n "q${id}G" route | grep -q "198.51.100.0/24 dev $if_g" && echo true || echo false) / $(
+		body GET $wg_path/dump | jq '.peers | length')"
+}
+forms=('{listen_port: 51830, mtu: 1390, post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}'
+	'{listen_port: 51831, mtu: 1410, post_up: "", pre_down: ""}')
+states=("51830 1390 true / 51830 1390 true / 11" "51831 1410 false / 51831 1410 false / 11")
+check "starts, with fault points" gateway_start
+check_eq "the one configuration" 200 "$(put "" "${forms[0]}" | head -n 1)"
+check_eq "is whole" "${states[0]}" "$(whole)"
+for p in "${points[@]::5}"; do
+	stop "$gateway"
+	with=(QANAT_FAULT=$p)
+	gateway_start || not_ok "starts to fail at $p" "$(tail -n 3 "$work/gateway.log")"
+	check_eq "failing at $p is an error" 500 "$(put "" "${forms[1]}" | head -n 1)"
+	check_eq "and leaves all as it was" "${states[0]}" "$(whole)"
+done
+stop "$gateway"
+now=0 dead=0 wrong=0
+for ((round = 0; round < rounds; round++)); do
+	p=${points[round % 6]} new=$((1 - now))
+	with=(QANAT_CRASH=$p)
+	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start: $(tail -n 3 "$work/gateway.log")"; break; }
+	put "" "${forms[new]}" >/dev/null 2>&1
+	wait "$gateway" 2>/dev/null
+	[ $? = 137 ] && dead=$((dead + 1))
+	with=(A=)
+	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start again: $(tail -n 3 "$work/gateway.log")"; break; }
+	got=$(whole)
+	if [ "$got" = "${states[new]}" ]; then now=$new; elif [ "$got" != "${states[now]}" ]; then
+		wrong=$((wrong + 1))
+		echo "round $round, $p: $got"
+	fi
+	[ "$p" != agent.committed ] || [ "$got" = "${states[new]}" ] || { wrong=$((wrong + 1)); echo "round $round: a committed change is lost"; }
+	kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
+done
+check_eq "killed in each of $rounds rounds" "$rounds" "$dead"
+check_eq "old or new, whole, after each" 0 "$wrong"
+with=(A=)
+check "starts a last time" gateway_start
+check "packets flow" sh -c "nsenter --net=/run/netns/q${id}C wg set $dev peer $server endpoint 192.0.2.1:$(config | jq .listen_port)
+	for i in 1 2 3 4 5; do nsenter --net=/run/netns/q${id}C ping -c 1 -W 3 10.8.0.1 && exit 0; done; exit 1"
+stop "$gateway"
+check_eq "nothing is left" "" "$(ip -n "q${id}G" link show "$if_g" 2>/dev/null; ip -n "q${id}G" route | grep 198.51.100)"
