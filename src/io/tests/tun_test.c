@@ -209,9 +209,13 @@ static void test_packets(void **state)
 		assert_int_equal(tun_write(t, 0, iov, 2), 0);
 		iov[1].iov_len = 20;
 		for (unsigned q = 0; q < queues; q++) {
-			while (tun_read(t, q, &h, packet + 64, 1500) > 0)
-				;
-			assert_int_equal(tun_read(t, q, &h, packet + 64, 1500), -EAGAIN);
+			ssize_t n;
+
+			/* What the host itself says when an interface comes up. */
+			do
+				n = tun_read(t, q, &h, packet + 64, 1500);
+			while (n > 0);
+			assert_int_equal(n, -EAGAIN);
 			assert_true(fcntl(tun_fd(t, q), F_GETFD) & FD_CLOEXEC);
 			h = (struct virtio_net_hdr){ 0 };
 			assert_int_equal(tun_write(t, q, iov, 2), 0);
