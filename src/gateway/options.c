@@ -309,7 +309,7 @@ const struct opt_program gateway_program = {
 		"must give; a gateway that stops takes its key and its peers out of it.\n"
 		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
 	.extra =
-		"ENVIRONMENT\n"
+		"COMPATIBILITY\n"
 		"  Each variable is named as existing installations of the peer API name it; an "
 		"option wins over its variable, and a variable that is set over --env-file.\n"
 		"  GATEWAY_API_KEY: the key of the peer API's signatures, 16 characters or more; "
