@@ -309,6 +309,17 @@ const struct opt_program gateway_program = {
 		"must give; a gateway that stops takes its key and its peers out of it.\n"
 		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
 	.extra =
+		"FILES\n"
+		"  tls/cert.pem and tls/key.pem in the state directory are made when HTTPS is "
+		"first "
+		"served without a certificate given; the log shows the fingerprint.\n"
+		"  gateway.db in the state directory holds clients and settings; private and "
+		"preshared keys in it are sealed with the file key beside it.\n"
+		"  Back up both, apart from each other.\n"
+		"  net.journal lists what was changed on the host.\n\n"
+		"EXIT STATUS\n"
+		"  0 after a signal; 1 when it could not start or had to stop; 2 for a wrong "
+		"option.\n\n"
 		"COMPATIBILITY\n"
 		"  Each variable is named as existing installations of the peer API name it; an "
 		"option wins over its variable, and a variable that is set over --env-file.\n"
@@ -327,18 +338,7 @@ const struct opt_program gateway_program = {
 		"  DNS_SERVERS: a JSON object such as {\"d1\":\"1.1.1.1\",\"d2\":\"8.8.8.8\"}; the "
 		"first two become --dns.\n"
 		"  DB_PATH: --state; of a file's name that ends in .db, the part before that is "
-		"the state directory.\n\n"
-		"FILES\n"
-		"  tls/cert.pem and tls/key.pem in the state directory are made when HTTPS is "
-		"first "
-		"served without a certificate given; the log shows the fingerprint.\n"
-		"  gateway.db in the state directory holds clients and settings; private and "
-		"preshared keys in it are sealed with the file key beside it.\n"
-		"  Back up both, apart from each other.\n"
-		"  net.journal lists what was changed on the host.\n\n"
-		"EXIT STATUS\n"
-		"  0 after a signal; 1 when it could not start or had to stop; 2 for a wrong "
-		"option.\n",
+		"the state directory.\n",
 };
 
 /* "PRIMARY[,SECONDARY]"; one alone means that there is no other. */
