@@ -32,16 +32,13 @@ enum err_code fd_nonblock(int fd, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code file_read(struct buf *out, const char *path, size_t limit, struct err *e)
+enum err_code fd_read(struct buf *out, int fd, const char *path, size_t limit, struct err *e)
 {
-	AUTO(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char chunk[4096];
 	enum err_code rc = ERR_OK;
 	size_t total = 0;
 	ssize_t n;
 
-	if (fd < 0)
-		return err_sys(e, errno, "open %s", path);
 	while ((n = read(fd, chunk, sizeof chunk)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -61,6 +58,13 @@ enum err_code file_read(struct buf *out, const char *path, size_t limit, struct 
 	if (rc == ERR_OK && !buf_ok(out))
 		rc = err_set(e, ERR_NOMEM, "read %s: out of memory", path);
 	return rc;
+}
+
+enum err_code file_read(struct buf *out, const char *path, size_t limit, struct err *e)
+{
+	AUTO(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? err_sys(e, errno, "open %s", path) : fd_read(out, fd, path, limit, e);
 }
 
 static enum err_code write_all(int fd, const char *path, const void *p, size_t n, struct err *e)

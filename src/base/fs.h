@@ -14,6 +14,9 @@ void fd_close(int fd);
 void fd_done(int *fd);
 MUST_CHECK enum err_code fd_nonblock(int fd, struct err *e);
 
+/* Appends what `fd`, whose name for messages is `path`, has left; at most `limit` bytes (ERR_RANGE). */
+MUST_CHECK enum err_code fd_read(struct buf *out, int fd, const char *path, size_t limit,
+				 struct err *e);
 /* Appends a whole file of at most `limit` bytes to `out` (ERR_RANGE when it is larger). */
 MUST_CHECK enum err_code file_read(struct buf *out, const char *path, size_t limit, struct err *e);
 /* Replaces `path`: writes path.tmp with `mode`, fsync, rename, fsync of the directory.  When it

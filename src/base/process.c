@@ -32,18 +32,25 @@ static enum err_code streams_fill(struct err *e)
 	return ERR_OK;
 }
 
+enum err_code process_hide(struct err *e)
+{
+	if (prctl(PR_SET_DUMPABLE, TRACED_BY_ITSELF, 0, 0, 0) < 0)
+		return err_sys(e, errno, "close the process's memory to others");
+	return ERR_OK;
+}
+
 enum err_code process_harden(struct err *e)
 {
 	const struct rlimit none = { 0, 0 };
+	enum err_code rc;
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(e, errno, "switch off core dumps");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "give up new privileges");
-	if (!TRACED_BY_ITSELF && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_sys(e, errno, "close the process's memory to others");
 	(void)umask(077);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return err_sys(e, errno, "ignore SIGPIPE");
-	return streams_fill(e);
+	rc = process_hide(e);
+	return rc ? rc : streams_fill(e);
 }

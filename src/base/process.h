@@ -11,5 +11,7 @@
  * new privileges by exec, umask 077.  Descriptors 0 to 2 are open afterwards (else a socket could
  * get such a number, and a stray message), and a reader that goes away is an error, no signal. */
 MUST_CHECK enum err_code process_harden(struct err *e);
+/* Of that, what the kernel forgets when a process becomes another user: its memory is for nobody else. */
+MUST_CHECK enum err_code process_hide(struct err *e);
 
 #endif
