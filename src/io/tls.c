@@ -15,6 +15,7 @@ struct tls_server {
 	SSL_CTX *ctx; /* connections hold it too: those of an exchanged one keep theirs */
 	char *cert_path;
 	char *key_path;
+	struct tls_opener opener;
 	bool allow_tls12;
 	uint8_t alpn[ALPN_WIRE_MAX]; /* length-prefixed names, as RFC 7301 has them */
 	unsigned alpn_len;
@@ -50,11 +51,12 @@ static enum err_code load_chain(SSL_CTX *ctx, BIO *in, const char *path, struct 
 	return ERR_OK;
 }
 
-static enum err_code load_cert(SSL_CTX *ctx, X509 **leaf, const char *path, struct err *e)
+static enum err_code load_cert(const struct tls_server *t, SSL_CTX *ctx, X509 **leaf,
+			       const char *path, struct err *e)
 {
 	AUTO(buf_done) struct buf text = { 0 };
 	BIO *in = NULL;
-	enum err_code rc = tls_pem_open(&in, &text, path, e);
+	enum err_code rc = tls_pem_open(&in, &text, path, &t->opener, e);
 
 	if (rc == ERR_OK) {
 		*leaf = PEM_read_bio_X509(in, NULL, tls_no_password, NULL);
@@ -69,11 +71,11 @@ static enum err_code load_cert(SSL_CTX *ctx, X509 **leaf, const char *path, stru
 	return rc;
 }
 
-static enum err_code load_key(SSL_CTX *ctx, X509 *leaf, const char *cert_path, const char *path,
-			      struct err *e)
+static enum err_code load_key(const struct tls_server *t, SSL_CTX *ctx, X509 *leaf,
+			      const char *cert_path, const char *path, struct err *e)
 {
 	EVP_PKEY *key = NULL;
-	enum err_code rc = tls_key_read(&key, path, e);
+	enum err_code rc = tls_key_read(&key, path, &t->opener, e);
 
 	if (rc)
 		return rc;
@@ -170,9 +172,9 @@ static enum err_code context_load(struct tls_server *t, const char *cert_path, c
 		return tls_error(e, "set up TLS");
 	rc = set_rules(t, ctx, e);
 	if (rc == ERR_OK)
-		rc = load_cert(ctx, &leaf, cert_path, e);
+		rc = load_cert(t, ctx, &leaf, cert_path, e);
 	if (rc == ERR_OK)
-		rc = load_key(ctx, leaf, cert_path, key_path, e);
+		rc = load_key(t, ctx, leaf, cert_path, key_path, e);
 	if (rc == ERR_OK) {
 		fingerprint_format(t->fingerprint, leaf);
 		SSL_CTX_free(t->ctx);
@@ -210,6 +212,7 @@ enum err_code tls_server_new(struct tls_server **out, const struct tls_options *
 	if (!t)
 		return err_set(e, ERR_NOMEM, "out of memory for TLS");
 	t->allow_tls12 = o->allow_tls12;
+	t->opener = o->opener;
 	t->cert_path = str_dup(str_of(o->cert_path));
 	t->key_path = str_dup(str_of(o->key_path));
 	if (!t->cert_path || !t->key_path)

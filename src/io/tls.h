@@ -12,9 +12,17 @@
 struct tls_server;
 typedef struct ssl_st SSL; /* as OpenSSL declares it */
 
+/* Opens the files of certificate and key where the caller's rights do not reach. */
+struct tls_opener {
+	/* *fd is given away. */
+	enum err_code (*open)(void *ctx, const char *path, int *fd, struct err *e);
+	void *ctx;
+};
+
 struct tls_options {
 	const char *cert_path; /* PEM, the leaf first */
 	const char *key_path; /* PEM, unencrypted */
+	struct tls_opener opener; /* open NULL: they are opened here */
 	bool allow_tls12;
 	/* ALPN names in order of preference, NULL-terminated; NULL: none is chosen. */
 	const char *const *alpn;

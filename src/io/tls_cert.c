@@ -197,7 +197,7 @@ static enum err_code certify_found_key(const char *cert_path, const char *key_pa
 	enum err_code rc = check_names(names, e);
 
 	if (rc == ERR_OK)
-		rc = tls_key_read(&key, key_path, e);
+		rc = tls_key_read(&key, key_path, NULL, e);
 	return rc ? rc : certify(key, cert_path, key_path, names, now_s, e);
 }
 

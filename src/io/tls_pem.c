@@ -32,22 +32,32 @@ int tls_no_password(char *out, int size, int writing, void *ctx)
 	return -1;
 }
 
-enum err_code tls_pem_open(BIO **out, struct buf *text, const char *path, struct err *e)
+enum err_code tls_pem_open(BIO **out, struct buf *text, const char *path,
+			   const struct tls_opener *by, struct err *e)
 {
-	text->limit = PEM_FILE_MAX;
-	enum err_code rc = file_read(text, path, PEM_FILE_MAX, e);
+	AUTO(fd_done) int fd = -1;
+	enum err_code rc;
 
+	text->limit = PEM_FILE_MAX;
+	if (by && by->open) {
+		rc = by->open(by->ctx, path, &fd, e);
+		if (rc == ERR_OK)
+			rc = fd_read(text, fd, path, PEM_FILE_MAX, e);
+	} else {
+		rc = file_read(text, path, PEM_FILE_MAX, e);
+	}
 	if (rc)
 		return rc;
 	*out = BIO_new_mem_buf(buf_view(text).p, (int)text->n);
 	return *out ? ERR_OK : err_set(e, ERR_NOMEM, "read %s: out of memory", path);
 }
 
-enum err_code tls_key_read(EVP_PKEY **out, const char *path, struct err *e)
+enum err_code tls_key_read(EVP_PKEY **out, const char *path, const struct tls_opener *by,
+			   struct err *e)
 {
 	AUTO(buf_done) struct buf text = { 0 }; /* wiped */
 	BIO *in = NULL;
-	enum err_code rc = tls_pem_open(&in, &text, path, e);
+	enum err_code rc = tls_pem_open(&in, &text, path, by, e);
 
 	if (rc)
 		return rc;

@@ -300,7 +300,12 @@ static void tls_up(struct app *a, const char *dir, bool tls12)
 	(void)snprintf(cert, sizeof cert, "%s/cert.pem", dir);
 	(void)snprintf(key, sizeof key, "%s/key.pem", dir);
 	if (tls_cert_ensure(cert, key, &names, clock_real_ns() / NS_PER_S, NULL, &e) ||
-	    tls_server_new(&a->tls, &(struct tls_options){ cert, key, tls12, alpn }, &e))
+	    tls_server_new(&a->tls,
+			   &(struct tls_options){ .cert_path = cert,
+						  .key_path = key,
+						  .allow_tls12 = tls12,
+						  .alpn = alpn },
+			   &e))
 		die(&e);
 	tls_server_fingerprint(a->tls, print);
 	printf("fingerprint %s\ngroups %s\n", print, tls_server_groups(a->tls));

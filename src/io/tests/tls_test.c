@@ -169,7 +169,9 @@ static void test_load_errors(void **state)
 		struct tls_server *t = NULL;
 		struct err e = { 0 };
 
-		if (tls_server_new(&t, &(struct tls_options){ rows[i].cert, rows[i].key, 0, NULL },
+		if (tls_server_new(&t,
+				   &(struct tls_options){ .cert_path = rows[i].cert,
+							  .key_path = rows[i].key },
 				   &e) == ERR_OK ||
 		    !strstr(e.msg, rows[i].names))
 			fail_msg("%s: %s", rows[i].why, e.msg);
@@ -278,7 +280,12 @@ static struct tls_server *server(const char *cert, const char *key, bool tls12)
 	struct tls_server *t = NULL;
 	struct err e;
 
-	if (tls_server_new(&t, &(struct tls_options){ cert, key, tls12, alpn }, &e))
+	if (tls_server_new(&t,
+			   &(struct tls_options){ .cert_path = cert,
+						  .key_path = key,
+						  .allow_tls12 = tls12,
+						  .alpn = alpn },
+			   &e))
 		fail_msg("%s", e.msg);
 	return t;
 }
