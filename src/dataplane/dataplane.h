@@ -35,13 +35,15 @@ struct dataplane_config {
 	uint16_t mtu; /* of a TUN that we open; 0: 1420 */
 	unsigned workers; /* 0: one on up to two processors, else half of them */
 	unsigned offloads; /* enum dataplane_offload bits that may be used */
-	/* For an engine without rights.  All three get `ctx`; NULL: done here. */
+	/* For an engine without rights.  All get `ctx`; NULL: done here. */
 	struct {
 		/* Opens sockets as udp_open does. */
 		enum err_code (*open_sockets)(void *ctx, struct udp **out,
 					      const struct udp_options *o, struct err *e);
 		/* Marks those that were opened last, and later ones. */
 		enum err_code (*set_mark)(void *ctx, uint32_t mark, struct err *e);
+		/* How long the kernel's packets for the interface may be at most; best effort. */
+		enum err_code (*set_super_packet)(void *ctx, uint32_t len, struct err *e);
 		/* All is open, no thread has started: the time to give rights up. */
 		enum err_code (*opened)(void *ctx, struct err *e);
 		void *ctx;

@@ -63,15 +63,18 @@ static uint32_t super_packet_len(uint16_t mtu)
 /* Best effort: without it everything works, a little slower. */
 static void fit_super_packets(const struct dataplane *dp, uint16_t mtu)
 {
+	uint32_t len = super_packet_len(mtu);
 	struct nl *n = NULL;
 	struct err e = { 0 };
 	enum err_code rc;
 
 	if (!tun_has_offload(dp->tun) || mtu < SUPER_PACKET_MTU_MIN)
 		return;
-	rc = nl_open(&n, &e);
-	if (!rc)
-		rc = nl_link_set_gso_max(n, dp->ifindex, super_packet_len(mtu), &e);
+	/* Before the rights are given up it is done here all the same. */
+	if (dp->config.outside.set_super_packet && dp->super_packets_fit)
+		rc = dp->config.outside.set_super_packet(dp->config.outside.ctx, len, &e);
+	else if (!(rc = nl_open(&n, &e)))
+		rc = nl_link_set_gso_max(n, dp->ifindex, len, &e);
 	if (rc)
 		LOG_TRACE("dataplane.super_packets", F_STR("interface", dp->ifname), F_ERR(&e));
 	nl_close(n);

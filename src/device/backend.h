@@ -25,6 +25,7 @@ struct device_ops {
 	enum err_code (*change_peers)(struct device *d, const struct wg_peer_change *c, size_t n,
 				      size_t *done, struct err *e);
 	enum err_code (*remove_peers)(struct device *d, struct err *e);
+	enum err_code (*stop)(struct device *d, struct err *e); /* NULL: it goes on */
 	/* NULL: by a walk */
 	enum err_code (*peer)(struct device *d, const struct public_key *k,
 			      struct wg_peer_info *out, uint64_t verdicts[WG_VERDICTS],

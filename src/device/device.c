@@ -42,6 +42,16 @@ enum err_code device_choice_parse(struct device_choice *out, const char *text, s
 		       shown);
 }
 
+struct str device_socket_ifname(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct str s = str_of(slash ? slash + 1 : path), end = STR(".sock");
+
+	if (s.n <= end.n || !str_eq((struct str){ s.p + s.n - end.n, end.n }, end))
+		return STR("");
+	return (struct str){ s.p, s.n - end.n };
+}
+
 /* ---- the table, called ---- */
 
 void device_close(struct device *d)
@@ -102,6 +112,11 @@ enum err_code device_set(struct device *d, const struct device_change *c, struct
 	if (!c->has_private_key && !c->has_listen_port && !c->has_fwmark)
 		return ERR_OK;
 	return d->ops->set(d, c, e);
+}
+
+enum err_code device_stop(struct device *d, struct err *e)
+{
+	return d->ops->stop ? d->ops->stop(d, e) : ERR_OK;
 }
 
 enum err_code device_remove_peers(struct device *d, struct err *e)

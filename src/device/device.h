@@ -37,6 +37,9 @@ struct device_choice {
 };
 MUST_CHECK enum err_code device_choice_parse(struct device_choice *out, const char *text,
 					     struct err *e);
+/* The interface whose daemon's socket is at `path`: wg0 of "/run/wireguard/wg0.sock"; empty where the name
+ * says none. */
+struct str device_socket_ifname(const char *path);
 /* "engine", "kernel", "uapi", "auto". */
 const char *device_kind_name(enum device_kind kind);
 /* The kind that "auto" means here: the kernel's when it has the driver and all of `needs` (bits of
@@ -66,9 +69,17 @@ struct device_kernel_config {
 MUST_CHECK enum err_code device_open_kernel(struct device **out,
 					    const struct device_kernel_config *c, struct err *e);
 
+/* Makes a connection where the caller's rights do not reach. */
+struct device_dial {
+	/* *fd: a connected stream socket, given away. */
+	enum err_code (*connect)(void *ctx, int *fd, struct err *e);
+	void *ctx;
+};
+
 struct device_uapi_config {
 	const char *path; /* of the socket; connected again after the daemon has closed */
-	int fd; /* without a path: a connected stream socket, taken over (also on failure) */
+	struct device_dial dial; /* instead of a path; connect NULL: not */
+	int fd; /* without either: a connected stream socket, taken over (also on failure) */
 	const char *ifname; /* NULL: from the path, when it is NAME.sock */
 	unsigned timeout_ms; /* of silence in an answer; 0: DEVICE_UAPI_TIMEOUT_MS */
 	/* With `fd`: the other side is ours.  At a path that is found out by a question that foreign
@@ -151,6 +162,9 @@ struct device_sync_result {
 MUST_CHECK enum err_code device_sync(struct device *d, const struct device_change *own,
 				     const struct wg_peer_change *want, size_t n,
 				     struct device_sync_result *out, struct err *e);
+/* No packet passes any more, and what was counted stays: the last readings are the last.  What is left to do
+ * is to read and to close.  Nothing for kinds that go on without us. */
+MUST_CHECK enum err_code device_stop(struct device *d, struct err *e);
 /* Removes all peers. */
 MUST_CHECK enum err_code device_remove_peers(struct device *d, struct err *e);
 

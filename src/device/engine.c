@@ -123,6 +123,13 @@ static enum err_code engine_remove_peers(struct device *d, struct err *e)
 	return dataplane_replace_peers(engine_of(d)->dp, e);
 }
 
+static enum err_code engine_stop(struct device *d, struct err *e)
+{
+	(void)e;
+	dataplane_stop(engine_of(d)->dp);
+	return ERR_OK;
+}
+
 static enum err_code engine_peer(struct device *d, const struct public_key *k,
 				 struct wg_peer_info *out, uint64_t verdicts[WG_VERDICTS],
 				 struct err *e)
@@ -202,6 +209,7 @@ static const struct device_ops engine_ops = {
 	.set = engine_set,
 	.change_peers = engine_change_peers,
 	.remove_peers = engine_remove_peers,
+	.stop = engine_stop,
 	.peer = engine_peer,
 	.walk = engine_walk,
 };

@@ -18,6 +18,7 @@ struct uapi {
 	struct nl *nl; /* NULL: the interface's name is not known */
 	bool extends; /* it may speak our extensions, and is asked for them */
 	bool extended; /* it has done so */
+	bool owner; /* what it does is ours to end */
 };
 
 /* What our own daemons do beyond the protocol. */
@@ -400,6 +401,21 @@ static enum err_code uapi_alive(struct device *d, struct err *e)
 	return named(d, uapi_connection_alive(uapi_of(d)->connection, e), e);
 }
 
+static void put_stop(struct buf *out, struct uapi_connection *c, const void *request)
+{
+	(void)c;
+	(void)request;
+	buf_z(out, "stop=1\n");
+}
+
+/* An engine of ours, behind a socket that is its owner's. */
+static enum err_code uapi_stop(struct device *d, struct err *e)
+{
+	struct uapi *u = uapi_of(d);
+
+	return u->extended && u->owner ? ask(d, put_stop, NULL, e) : ERR_OK;
+}
+
 /* ---- opening ---- */
 
 static const struct device_ops uapi_ops = {
@@ -411,31 +427,22 @@ static const struct device_ops uapi_ops = {
 	.set = uapi_set,
 	.change_peers = uapi_change_peers,
 	.remove_peers = uapi_remove_peers,
+	.stop = uapi_stop,
 	.peer = uapi_peer,
 	.walk = uapi_walk,
 };
-
-/* "/run/wireguard/wg0.sock" is wg0's. */
-static struct str name_in(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	struct str s = str_of(slash ? slash + 1 : path), end = STR(".sock");
-
-	if (s.n <= end.n || !str_eq((struct str){ s.p + s.n - end.n, end.n }, end))
-		return STR("");
-	return (struct str){ s.p, s.n - end.n };
-}
 
 static enum err_code open_steps(struct uapi *u, const struct device_uapi_config *c, struct err *e)
 {
 	struct str name = str_of(c->ifname);
 	struct device_settings own;
-	enum err_code rc = uapi_connection_new(&u->connection, c->path, c->fd, c->timeout_ms, e);
+	enum err_code rc =
+		uapi_connection_new(&u->connection, c->path, &c->dial, c->fd, c->timeout_ms, e);
 
 	if (rc)
 		return rc;
 	if (!c->ifname && c->path)
-		name = name_in(c->path);
+		name = device_socket_ifname(c->path);
 	if (ifname_ok(name) && str_copy(u->device.ifname, sizeof u->device.ifname, name))
 		rc = nl_open(&u->nl, e);
 	if (rc == ERR_OK)
@@ -452,11 +459,12 @@ enum err_code device_open_uapi(struct device **out, const struct device_uapi_con
 	enum err_code rc;
 
 	if (!u) {
-		fd_close(c->path ? -1 : c->fd);
+		fd_close(c->path || c->dial.connect ? -1 : c->fd);
 		return err_set(e, ERR_NOMEM, "no memory for a connection");
 	}
 	u->device.ops = &uapi_ops;
-	u->extends = c->path || c->extensions;
+	u->extends = c->path || c->dial.connect || c->extensions;
+	u->owner = c->extensions;
 	rc = open_steps(u, c, e);
 	if (rc) {
 		uapi_close(&u->device);

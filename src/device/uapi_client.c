@@ -22,6 +22,7 @@ enum state {
 	AWAIT_REQUEST,
 	IN_SET, /* lines up to the blank one */
 	IN_GET, /* the blank line, or what is wanted before it */
+	IN_STOP, /* the blank line */
 	DUMPING, /* pieces follow as the client takes them */
 	LAST_ANSWER, /* closes when it is written */
 };
@@ -291,6 +292,17 @@ static void get_begin(struct client *c)
 	c->state = IN_GET;
 }
 
+/* ---- stop ---- */
+
+/* The owner's last wish: what is counted now is what it reads. */
+static void stop(struct client *c)
+{
+	run_end(c);
+	dataplane_stop(c->all->dp);
+	buf_z(&c->out, "errno=0\n\n");
+	c->state = AWAIT_REQUEST;
+}
+
 /* ---- what the client sends ---- */
 
 static void take_line(struct client *c, struct str line)
@@ -301,8 +313,16 @@ static void take_line(struct client *c, struct str line)
 			get_begin(c);
 		else if (str_eq(line, STR("set=1")))
 			set_begin(c);
+		else if (c->owner && str_eq(line, STR("stop=1")))
+			c->state = IN_STOP;
 		else if (line.n)
 			refuse(c, -EPROTO, "a request is get=1 or set=1");
+		return;
+	case IN_STOP:
+		if (line.n)
+			refuse(c, -EINVAL, "stop=1 takes no further line");
+		else
+			stop(c);
 		return;
 	case IN_SET:
 		if (line.n)

@@ -14,7 +14,8 @@
 #define PATIENCE 30
 
 struct uapi_connection {
-	char *path; /* NULL: only what was handed over */
+	char *path; /* NULL: see `dial`; else only what was handed over */
+	struct device_dial dial; /* connect NULL: none */
 	int fd; /* -1: none now */
 	bool used; /* has answered before */
 	unsigned timeout_ms;
@@ -31,7 +32,15 @@ struct uapi_connection {
 
 static const char *name_of(const struct uapi_connection *c)
 {
-	return c->path ? c->path : "the engine's socket";
+	if (c->path)
+		return c->path;
+	return c->dial.connect ? "the daemon's socket" : "the engine's socket";
+}
+
+/* Whether a connection that has ended can be made again. */
+static bool can_dial(const struct uapi_connection *c)
+{
+	return c->path || c->dial.connect;
 }
 
 static void disconnect(struct uapi_connection *c)
@@ -52,9 +61,10 @@ static enum err_code connect_new(struct uapi_connection *c, struct err *e)
 	struct err why;
 	enum err_code rc;
 
-	if (!c->path)
+	if (!can_dial(c))
 		return closed(c, e);
-	rc = unix_connect(&c->fd, c->path, c->timeout_ms, &why);
+	rc = c->path ? unix_connect(&c->fd, c->path, c->timeout_ms, &why)
+		     : c->dial.connect(c->dial.ctx, &c->fd, &why);
 	if (rc) {
 		if (e)
 			*e = why;
@@ -183,7 +193,7 @@ static enum err_code ask_once(struct uapi_connection *c, uapi_request_fn *put, c
 	buf_done(&c->out);
 	/* After an error the daemon may take the rest of the request for another; one of ours that has
 	 * begun to answer does not. */
-	if (rc || (a->number && c->path && !a->extended))
+	if (rc || (a->number && can_dial(c) && !a->extended))
 		disconnect(c);
 	else
 		c->used = true;
@@ -216,7 +226,7 @@ enum err_code uapi_ask(struct uapi_connection *c, uapi_request_fn *put, const vo
 	rc = ask_once(c, put, request, a, e);
 	/* It closed between our look and our request: nothing was heard, so nothing is heard twice, and
 	 * what was changed may be changed again. */
-	if (rc != ERR_CLOSED || !was_used || c->heard || !c->path)
+	if (rc != ERR_CLOSED || !was_used || c->heard || !can_dial(c))
 		return rc;
 	uapi_answer_done(a);
 	uapi_answer_init(a, fn, ctx);
@@ -231,23 +241,27 @@ enum err_code uapi_connection_alive(struct uapi_connection *c, struct err *e)
 	return c->fd >= 0 ? ERR_OK : connect_new(c, e);
 }
 
-enum err_code uapi_connection_new(struct uapi_connection **out, const char *path, int fd,
-				  unsigned timeout_ms, struct err *e)
+enum err_code uapi_connection_new(struct uapi_connection **out, const char *path,
+				  const struct device_dial *dial, int fd, unsigned timeout_ms,
+				  struct err *e)
 {
 	struct uapi_connection *c = calloc(1, sizeof *c);
+	bool dials = path || (dial && dial->connect);
 	enum err_code rc = ERR_OK;
 
 	if (!c) {
-		fd_close(path ? -1 : fd);
+		fd_close(dials ? -1 : fd);
 		return err_set(e, ERR_NOMEM, "no memory for a connection");
 	}
-	c->fd = path ? -1 : fd;
+	c->fd = dials ? -1 : fd;
+	if (dial)
+		c->dial = *dial;
 	c->timeout_ms = timeout_ms ? timeout_ms : DEVICE_UAPI_TIMEOUT_MS;
 	if (path) {
 		c->path = str_dup(str_of(path));
 		if (!c->path)
 			rc = err_set(e, ERR_NOMEM, "no memory for a connection");
-	} else {
+	} else if (!dials) {
 		rc = fd_nonblock(c->fd, e);
 	}
 	if (rc) {

@@ -16,8 +16,10 @@ struct uapi_connection;
  * called again for the same request, over a new connection. */
 typedef void uapi_request_fn(struct buf *out, struct uapi_connection *c, const void *request);
 
-/* `path` or, without one, `fd`, which is taken over (also on failure). */
-MUST_CHECK enum err_code uapi_connection_new(struct uapi_connection **out, const char *path, int fd,
+/* `path`; or `dial` (may be NULL), as in struct device_uapi_config; or, without either, `fd`, which is
+ * taken over (also on failure). */
+MUST_CHECK enum err_code uapi_connection_new(struct uapi_connection **out, const char *path,
+					     const struct device_dial *dial, int fd,
 					     unsigned timeout_ms, struct err *e);
 void uapi_connection_free(struct uapi_connection *c);
 

@@ -24,6 +24,7 @@ struct dataplane {
 	struct retired retired;
 	struct wg_device *d;
 	bool locked; /* in a run of changes */
+	bool stopped;
 	uint16_t port;
 	uint32_t mark;
 };
@@ -90,6 +91,12 @@ enum err_code dataplane_set_fwmark(struct dataplane *dp, uint32_t mark, struct e
 	(void)e;
 	dp->mark = mark;
 	return ERR_OK;
+}
+
+void dataplane_stop(struct dataplane *dp)
+{
+	assert_false(dp->locked);
+	dp->stopped = true;
 }
 
 /* The lock is not recursive: a run that is not ended stops the device for good. */
@@ -205,7 +212,8 @@ static void teardown(struct fixture *f)
 }
 
 /* Has the conversation and gives back what the client heard. */
-static struct buf converse(struct fixture *f, struct str say, size_t chunk, bool shut)
+static struct buf converse_as(struct fixture *f, struct str say, size_t chunk, bool shut,
+			      bool owner)
 {
 	struct talk t = { .say = say, .chunk = chunk, .shut = shut, .loop = f->loop };
 	int small = 4096, ends[2];
@@ -217,12 +225,18 @@ static struct buf converse(struct fixture *f, struct str say, size_t chunk, bool
 	/* So that a long answer does not fit the socket. */
 	assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
 	t.fd = ends[1];
-	assert_true(uapi_client_add(&f->all, ends[0]));
+	assert_true(owner ? uapi_client_add_owner(&f->all, ends[0])
+			  : uapi_client_add(&f->all, ends[0]));
 	assert_int_equal(pthread_create(&thread, NULL, talk_run, &t), 0);
 	assert_int_equal(loop_run(f->loop, NULL), ERR_OK);
 	pthread_join(thread, NULL);
 	fd_close(ends[1]);
 	return t.heard;
+}
+
+static struct buf converse(struct fixture *f, struct str say, size_t chunk, bool shut)
+{
+	return converse_as(f, say, chunk, shut, false);
 }
 
 static const struct {
@@ -361,6 +375,29 @@ static void test_broken_off(void **state)
 	teardown(&f);
 }
 
+/* Only whoever started the device may stop it. */
+static void test_stop(void **state)
+{
+	struct fixture f;
+	struct buf heard;
+
+	(void)state;
+	setup(&f);
+	heard = converse_as(&f, STR("stop=1\n\n"), 3, true, false);
+	assert_string_equal(heard.p, "errno=-71\n\n");
+	assert_false(f.dp.stopped);
+	buf_done(&heard);
+	heard = converse_as(&f, STR("stop=1\nnow=1\n\n"), 3, true, true);
+	assert_string_equal(heard.p, "errno=-22\n\n");
+	assert_false(f.dp.stopped);
+	buf_done(&heard);
+	heard = converse_as(&f, STR("stop=1\n\nget=1\n\n"), 3, true, true);
+	assert_string_equal(heard.p, "errno=0\n\nerrno=0\n\n");
+	assert_true(f.dp.stopped);
+	buf_done(&heard);
+	teardown(&f);
+}
+
 static void test_long_line(void **state)
 {
 	struct buf say = { 0 }, heard;
@@ -465,13 +502,10 @@ static void test_goes_away(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_broken_off),
-		cmocka_unit_test(test_long_line),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_goes_away),
-		cmocka_unit_test(test_one_of_many_ips),
+		cmocka_unit_test(test_rows),	   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_broken_off), cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_long_line),  cmocka_unit_test(test_many),
+		cmocka_unit_test(test_goes_away),  cmocka_unit_test(test_one_of_many_ips),
 	};
 
 	if (!crypto_init())
