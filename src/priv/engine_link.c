@@ -1,14 +1,15 @@
 #include "priv/engine_link.h"
 
 #include "base/fs.h"
+#include "nl/rtnl.h"
 #include "priv/message.h"
 
-enum request_kind { ASK_SOCKETS = 1, ASK_MARK, SAY_READY, SAY_FAILED };
+enum request_kind { ASK_SOCKETS = 1, ASK_MARK, ASK_SUPER_PACKET, SAY_READY, SAY_FAILED, SAY_GONE };
 
 struct request {
 	uint32_t kind;
 	struct udp_options sockets; /* of ASK_SOCKETS */
-	uint32_t mark; /* of ASK_MARK */
+	uint32_t mark; /* of ASK_MARK; of ASK_SUPER_PACKET the length */
 	struct err why; /* of SAY_FAILED */
 };
 
@@ -81,6 +82,15 @@ enum err_code engine_link_mark(void *link, uint32_t mark, struct err *e)
 	return ask(link, &q, &a, NULL, &none, e);
 }
 
+enum err_code engine_link_super_packet(void *link, uint32_t len, struct err *e)
+{
+	const struct request q = { .kind = ASK_SUPER_PACKET, .mark = len };
+	struct reply a;
+	size_t none = 0;
+
+	return ask(link, &q, &a, NULL, &none, e);
+}
+
 enum err_code engine_link_report(void *link, enum err_code rc, const struct err *why, struct err *e)
 {
 	struct request q = { .kind = SAY_READY };
@@ -89,6 +99,13 @@ enum err_code engine_link_report(void *link, enum err_code rc, const struct err 
 		q.kind = SAY_FAILED;
 		q.why = *why;
 	}
+	return message_send(sock_of(link), &q, sizeof q, NULL, 0, e);
+}
+
+enum err_code engine_link_gone(void *link, struct err *e)
+{
+	const struct request q = { .kind = SAY_GONE };
+
 	return message_send(sock_of(link), &q, sizeof q, NULL, 0, e);
 }
 
@@ -154,6 +171,32 @@ static enum err_code answer_mark(struct engine_keeper *k, uint32_t mark, struct 
 	return message_send(k->sock, &a, sizeof a, NULL, 0, e);
 }
 
+static enum err_code super_packet_set(const struct engine_keeper *k, uint32_t len, struct err *e)
+{
+	struct nl_link link;
+	struct nl *n = NULL;
+	enum err_code rc;
+
+	if (!k->ifname)
+		return err_set(e, ERR_UNSUPPORTED, "the keeper knows no interface");
+	rc = nl_open(&n, e);
+	if (rc == ERR_OK)
+		rc = nl_link_by_name(n, k->ifname, &link, e);
+	if (rc == ERR_OK)
+		rc = nl_link_set_gso_max(n, link.index, len, e);
+	nl_close(n);
+	return rc;
+}
+
+static enum err_code answer_super_packet(const struct engine_keeper *k, uint32_t len, struct err *e)
+{
+	struct reply a = { 0 };
+
+	if (super_packet_set(k, len, &a.why) == ERR_OK)
+		a.why.code = ERR_OK;
+	return message_send(k->sock, &a, sizeof a, NULL, 0, e);
+}
+
 enum engine_said engine_keeper_serve(struct engine_keeper *k, struct err *e)
 {
 	struct request q;
@@ -169,8 +212,13 @@ enum engine_said engine_keeper_serve(struct engine_keeper *k, struct err *e)
 	case ASK_MARK:
 		rc = answer_mark(k, q.mark, e);
 		break;
+	case ASK_SUPER_PACKET:
+		rc = answer_super_packet(k, q.mark, e);
+		break;
 	case SAY_READY:
 		return ENGINE_READY;
+	case SAY_GONE:
+		return ENGINE_GONE;
 	case SAY_FAILED:
 		q.why.msg[sizeof q.why.msg - 1] = 0;
 		if (e)

@@ -26,7 +26,8 @@ enum sandbox_calls {
 	SANDBOX_CALLS_FILES = 32, /* files by name, as far as Landlock and their modes allow */
 	SANDBOX_CALLS_SOCKETS = 64, /* opening sockets of IPv4, IPv6 and UNIX */
 	SANDBOX_CALLS_LOOK = 128, /* whether a file is there, and when that changes */
-	SANDBOX_CALLS_ALL = 255,
+	SANDBOX_CALLS_ROUTES = 256, /* asking the kernel for addresses and routes */
+	SANDBOX_CALLS_ALL = 511,
 };
 
 /* What may be done below a path. */

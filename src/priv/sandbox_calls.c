@@ -2,6 +2,7 @@
  * have (old calls, on new architectures) are left out. */
 #include <errno.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -64,6 +65,8 @@ static const struct {
 						      "mkdir",
 						      "mkdirat",
 						      "rmdir",
+						      "link",
+						      "linkat",
 						      "unlink",
 						      "unlinkat",
 						      "rename",
@@ -112,6 +115,28 @@ static const struct {
 	{ SANDBOX_CALLS_SOCKETS, "socketpair", { 0, SCMP_CMP_EQ, AF_UNIX, 0 } },
 };
 
+/* In builds with the address sanitizer alone: its leak checker stops and traces the process at its end. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LEAK_CHECKER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAK_CHECKER 1
+#endif
+#endif
+#ifdef LEAK_CHECKER
+static const char *const leak_checker[] = { "clone", "ptrace", "wait4", "prctl", "getdents", NULL };
+
+/* It reads /proc: without files there is nothing to check. */
+static bool no_files;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+	return no_files;
+}
+#else
+static const char *const leak_checker[] = { NULL };
+#endif
+
 static int failing(const char *name, int sys, struct err *e)
 {
 	(void)err_sys(e, sys, "allow system call %s", name);
@@ -147,12 +172,20 @@ static int allow_rows(scmp_filter_ctx f, unsigned calls, struct err *e)
 	return 0;
 }
 
-/* Two calls that hide their arguments behind a pointer or reach beyond this process. */
+/* Calls that hide their arguments behind a pointer, reach beyond this process, or where two arguments
+ * decide. */
 static int special(scmp_filter_ctx f, unsigned calls, struct err *e)
 {
 	const struct scmp_arg_cmp ourselves = { 0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0 };
+	const struct scmp_arg_cmp routes[] = { { 0, SCMP_CMP_EQ, AF_NETLINK, 0 },
+					       { 2, SCMP_CMP_EQ, NETLINK_ROUTE, 0 } };
 	int rc = 0;
 
+	if (calls & SANDBOX_CALLS_ROUTES)
+		rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), ARRAY_LEN(routes),
+					    routes);
+	if (rc < 0)
+		return failing("socket", -rc, e);
 	/* The C library takes clone(2) instead, whose flags can be looked at. */
 	if (calls & SANDBOX_CALLS_THREADS)
 		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
@@ -181,6 +214,9 @@ enum err_code sandbox_restrict_calls(unsigned calls, bool *active, struct err *e
 	struct err why = { 0 };
 	int rc = 0;
 
+#ifdef LEAK_CHECKER
+	no_files = !(calls & SANDBOX_CALLS_FILES);
+#endif
 	*active = false;
 	if (!f)
 		return err_set(e, ERR_NOMEM, "no memory for a system call filter");
@@ -190,6 +226,8 @@ enum err_code sandbox_restrict_calls(unsigned calls, bool *active, struct err *e
 	for (size_t i = 0; !rc && i < ARRAY_LEN(tables); i++)
 		if (calls & tables[i].group)
 			rc = allow_table(f, tables[i].names, &why);
+	if (!rc)
+		rc = allow_table(f, leak_checker, &why);
 	if (!rc)
 		rc = allow_rows(f, calls, &why);
 	if (!rc)
