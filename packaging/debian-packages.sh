@@ -37,6 +37,12 @@ packages_missing() {
 	done
 }
 
+# user_ensure: the user that a gateway's control process becomes (docs/operations/security.md).
+user_ensure() {
+	id -u qanat >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ] ||
+		useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin qanat
+}
+
 # install_packages PACKAGE...: installs what is missing, quietly; on failure says where apt's own
 # words are: in the file QANAT_APT_LOG, or a new one in /tmp.
 install_packages() {

@@ -40,6 +40,6 @@ struct https_service agent_service(struct agent *a);
 MUST_CHECK enum err_code agent_is_disabled(struct store *s, bool *out, struct err *e);
 /* Runs the PostUp (`up`) or PreDown commands that the API has set for `ifname`; before PostUp, the
  * PreDown commands of a run that was killed.  What cannot be run is an error that names the command. */
-MUST_CHECK enum err_code agent_hooks(struct store *s, const char *ifname, bool up, struct err *e);
+MUST_CHECK enum err_code agent_hooks(struct core *c, const char *ifname, bool up, struct err *e);
 
 #endif

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "gateway/agent_conf.h"
 #include "http/query.h"
-#include "net/hooks.h"
 #include "store/agent.h"
 
 static enum err_code step(const char *name, struct err *e)
@@ -25,23 +24,18 @@ static enum err_code step(const char *name, struct err *e)
 
 /* ---- commands ---- */
 
-static enum err_code commands_run(const char *ifname, const char *text, bool goes_on, struct err *e)
+static enum err_code commands_run(struct core *c, const char *ifname, const char *text,
+				  bool goes_on, struct err *e)
 {
-	struct hooks h = { 0 };
-	enum err_code rc = *text ? hooks_parse(&h, str_of(text), ifname, STR(""), e) : ERR_OK;
-
-	if (rc == ERR_OK)
-		rc = hooks_run(&h, goes_on, e);
-	hooks_done(&h);
-	return rc;
+	return *text ? c->host.hooks(c->host.ctx, ifname, text, goes_on, e) : ERR_OK;
 }
 
 /* What is taken back may be gone already: that is no failure. */
-static void commands_undo(const char *ifname, const char *text)
+static void commands_undo(struct core *c, const char *ifname, const char *text)
 {
 	struct err e;
 
-	if (commands_run(ifname, text, true, &e))
+	if (commands_run(c, ifname, text, true, &e))
 		LOG_NOTE("agent.pre_down", F_STR("interface", ifname), F_ERR(&e));
 }
 
@@ -54,8 +48,9 @@ enum err_code agent_is_disabled(struct store *s, bool *out, struct err *e)
 	return rc;
 }
 
-enum err_code agent_hooks(struct store *s, const char *ifname, bool up, struct err *e)
+enum err_code agent_hooks(struct core *c, const char *ifname, bool up, struct err *e)
 {
+	struct store *s = c->store;
 	char live[STORE_VALUE_MAX + 1], post_up[AGENT_HOOKS_MAX + 1], pre_down[AGENT_HOOKS_MAX + 1];
 	enum err_code rc = agent_setting(s, AGENT_HOOKS_LIVE, live, sizeof live, e);
 
@@ -65,13 +60,13 @@ enum err_code agent_hooks(struct store *s, const char *ifname, bool up, struct e
 		rc = agent_setting(s, AGENT_PRE_DOWN, pre_down, sizeof pre_down, e);
 	if (rc)
 		return rc;
-	commands_undo(ifname, live);
+	commands_undo(c, ifname, live);
 	if (!up)
 		return *live ? store_set_setting(s, AGENT_HOOKS_LIVE, STR(""), e) : ERR_OK;
 	/* Before anything is run: who is killed then leaves a note of what to take back. */
 	if (strcmp(live, pre_down) != 0)
 		rc = store_set_setting(s, AGENT_HOOKS_LIVE, str_of(pre_down), e);
-	return rc ? rc : commands_run(ifname, post_up, false, e);
+	return rc ? rc : commands_run(c, ifname, post_up, false, e);
 }
 
 /* ---- the transaction ---- */
@@ -212,8 +207,8 @@ static enum err_code live_change(struct change *x, struct err *e)
 		return rc;
 	x->hooks_touched = true;
 	/* What the old commands have made, the old commands take away. */
-	commands_undo(core->settings.ifname, x->old.pre_down);
-	rc = commands_run(core->settings.ifname, x->new.post_up, false, e);
+	commands_undo(core, core->settings.ifname, x->old.pre_down);
+	rc = commands_run(core, core->settings.ifname, x->new.post_up, false, e);
 	x->hooks_failed = rc != ERR_OK;
 	if (rc)
 		return err_wrap(e, rc, "post_up");
@@ -273,8 +268,8 @@ static void change_undo(struct change *x)
 
 	store_rollback(core->store);
 	if (x->hooks_touched) {
-		commands_undo(ifname, x->new.pre_down);
-		undo_failed(commands_run(ifname, x->old.post_up, false, &e), &e);
+		commands_undo(core, ifname, x->new.pre_down);
+		undo_failed(commands_run(core, ifname, x->old.post_up, false, &e), &e);
 		undo_failed(store_set_setting(core->store, AGENT_HOOKS_LIVE,
 					      str_of(x->old.pre_down), &e),
 			    &e);
@@ -614,7 +609,7 @@ static enum err_code switch_run(struct agent *a, bool up, bool *hooks_failed, st
 {
 	struct core *core = a->c.core;
 	const char *ifname = core->settings.ifname;
-	enum err_code rc = up ? ERR_OK : agent_hooks(core->store, ifname, false, e);
+	enum err_code rc = up ? ERR_OK : agent_hooks(core, ifname, false, e);
 	struct err ignored;
 
 	if (rc == ERR_OK)
@@ -622,16 +617,16 @@ static enum err_code switch_run(struct agent *a, bool up, bool *hooks_failed, st
 	if (rc) {
 		switch_undo(a, up);
 		if (!up)
-			undo_failed(agent_hooks(core->store, ifname, true, &ignored), &ignored);
+			undo_failed(agent_hooks(core, ifname, true, &ignored), &ignored);
 		return rc;
 	}
 	if (!up)
 		return ERR_OK;
-	rc = agent_hooks(core->store, ifname, true, e);
+	rc = agent_hooks(core, ifname, true, e);
 	if (rc == ERR_OK)
 		return ERR_OK;
 	*hooks_failed = true;
-	undo_failed(agent_hooks(core->store, ifname, false, &ignored), &ignored);
+	undo_failed(agent_hooks(core, ifname, false, &ignored), &ignored);
 	undo_failed(switch_make(a, false, &ignored), &ignored);
 	return err_wrap(e, rc, "post_up");
 }

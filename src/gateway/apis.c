@@ -161,18 +161,67 @@ static enum err_code secret_file(struct buf *out, const char *path, struct err *
 	return rc ? rc : secret_check(str_trim(buf_view(out)), path, e);
 }
 
-/* The file, when there is one, else the variable. */
-static enum err_code secret_read(struct buf *room, struct str *out, const char *file,
-				 const char *text, const char *option, struct err *e)
+/* The file, when there is one, instead of the variable. */
+static enum err_code secret_read(struct buf *room, const char **text, const char *file,
+				 const char *option, struct err *e)
 {
-	enum err_code rc = ERR_OK;
+	enum err_code rc;
+	struct str s;
+	size_t n;
 
-	*out = str_of(text);
 	if (!file)
 		return ERR_OK;
+	room->limit = SECRET_FILE_MAX + 2;
 	rc = secret_file(room, file, e);
-	*out = str_trim(buf_view(room));
-	return rc ? err_wrap(e, rc, "option %s", option) : ERR_OK;
+	if (rc)
+		return err_wrap(e, rc, "option %s", option);
+	n = room->n;
+	buf_char(room, 0);
+	if (!buf_ok(room))
+		return err_set(e, ERR_NOMEM, "option %s: out of memory", option);
+	s = str_trim((struct str){ room->p, n });
+	room->p[(size_t)(s.p - room->p) + s.n] = 0;
+	*text = s.p;
+	return ERR_OK;
+}
+
+enum err_code api_options_read_secrets(struct api_options *o, struct err *e)
+{
+	enum err_code rc = secret_read(&o->secrets[0], &o->peers_key, o->peers_key_file,
+				       "--peer-api-key-file", e);
+
+	if (rc == ERR_OK)
+		rc = secret_read(&o->secrets[1], &o->payload_key, o->payload_key_file,
+				 "--peer-api-payload-key-file", e);
+	if (rc == ERR_OK)
+		rc = secret_read(&o->secrets[2], &o->agent_secret, o->agent_secret_file,
+				 "--agent-api-secret-file", e);
+	if (rc == ERR_OK && o->agent_secret)
+		rc = agent_secret_check(str_of(o->agent_secret), "the agent API's secret", e);
+	return rc;
+}
+
+void api_options_done(struct api_options *o)
+{
+	for (size_t i = 0; i < ARRAY_LEN(o->secrets); i++)
+		buf_done(&o->secrets[i]);
+}
+
+static bool has_low_port(const struct https_listener *l)
+{
+	bool low = false;
+
+	for (size_t i = 0; i < l->at_n; i++)
+		low = low || l->at[i].port < 1024;
+	return low;
+}
+
+bool apis_need_low_ports(const struct api_options *o)
+{
+	struct https_listener l;
+
+	return (peers_wanted(o) && peers_listener(&l, o, NULL) == ERR_OK && has_low_port(&l)) ||
+	       (agent_wanted(o) && agent_listener(&l, o, NULL) == ERR_OK && has_low_port(&l));
 }
 
 /* ---- starting ---- */
@@ -180,35 +229,27 @@ static enum err_code secret_read(struct buf *room, struct str *out, const char *
 static enum err_code peers_start(struct apis *a, struct core *core, const struct api_options *o,
 				 struct err *e)
 {
-	AUTO(buf_done) struct buf key = { .limit = SECRET_FILE_MAX + 1 };
-	AUTO(buf_done) struct buf payload_key = { .limit = SECRET_FILE_MAX + 1 };
 	struct peers_api_config c = {
+		.key = str_of(o->peers_key),
+		.payload_key = str_of(o->payload_key),
 		.window_s = PEERS_API_WINDOW_S,
 		.refuse_legacy = o->refuse_legacy,
 	};
-	enum err_code rc = secret_read(&key, &c.key, o->peers_key_file, o->peers_key,
-				       "--peer-api-key-file", e);
 
 	/* Only ever narrower: what is signed can be repeated within it. */
 	if (o->max_timestamp_diff)
 		c.window_s = MIN(c.window_s, o->max_timestamp_diff);
-	if (rc == ERR_OK)
-		rc = secret_read(&payload_key, &c.payload_key, o->payload_key_file, o->payload_key,
-				 "--peer-api-payload-key-file", e);
-	return rc ? rc : peers_api_new(&a->peers, core, &c, e);
+	return peers_api_new(&a->peers, core, &c, e);
 }
 
 static enum err_code agent_start(struct apis *a, struct core *core, const struct api_options *o,
 				 struct err *e)
 {
-	AUTO(buf_done) struct buf secret = { .limit = SECRET_FILE_MAX + 1 };
-	struct agent_config c = { .core = core, .metrics_signed = o->agent_metrics_signed };
-	enum err_code rc = secret_read(&secret, &c.secret, o->agent_secret_file, o->agent_secret,
-				       "--agent-api-secret-file", e);
+	const struct agent_config c = { .core = core,
+					.secret = str_of(o->agent_secret),
+					.metrics_signed = o->agent_metrics_signed };
 
-	if (rc == ERR_OK)
-		rc = agent_secret_check(c.secret, "the agent API's secret", e);
-	return rc ? rc : agent_open(&a->agent, &c, e);
+	return agent_open(&a->agent, &c, e);
 }
 
 #define NAMES_MAX 8
@@ -248,6 +289,8 @@ enum err_code apis_open(struct apis **out, struct core *core, const struct api_o
 	struct https_config c = { .state_dir = core->state_dir,
 				  .cert_path = o->cert,
 				  .key_path = o->cert_key,
+				  .open_tls = core->host.open_tls,
+				  .ctx = core->host.ctx,
 				  .allow_tls12 = o->tls12 };
 	struct https_service services[HTTPS_APIS];
 	struct names names = { 0 };
@@ -291,10 +334,9 @@ enum err_code apis_reload(struct apis *a, struct err *e)
 	return https_server_reload(a->https, e);
 }
 
-void apis_pass_on(struct apis *a)
+size_t apis_pass_on(struct apis *a, int *fds, uint8_t *which, size_t max)
 {
-	if (a)
-		https_server_pass_on(a->https);
+	return a ? https_server_pass_on(a->https, fds, which, max) : 0;
 }
 
 void apis_close(struct apis *a)

@@ -24,11 +24,20 @@ struct api_options {
 	uint32_t agent_port, agent_rate;
 	bool agent_metrics_signed;
 	const char *agent_secret; /* of the environment alone */
+	struct buf secrets[3]; /* of files: what the three point to then */
 };
 
 /* Reads GATEWAY_API_KEY and GATEWAY_PUBLIC_KEY, and checks everything that can be checked without
  * opening a socket.  Errors name the option or the variable. */
 MUST_CHECK enum err_code api_options_complete(struct api_options *o, struct err *e);
+
+/* Reads the files of secrets that are named, while they can be read; instead of the variables then. */
+MUST_CHECK enum err_code api_options_read_secrets(struct api_options *o, struct err *e);
+/* Wipes what that has read. */
+void api_options_done(struct api_options *o);
+
+/* Whether a listener has a port that only the privileged may open. */
+bool apis_need_low_ports(const struct api_options *o);
 
 struct apis;
 
@@ -37,8 +46,8 @@ MUST_CHECK enum err_code apis_open(struct apis **out, struct core *core,
 				   const struct api_options *o, struct err *e);
 /* Loads the certificate again. */
 MUST_CHECK enum err_code apis_reload(struct apis *a, struct err *e);
-/* Keeps the listening sockets for the program that is executed next.  Takes NULL, as the next. */
-void apis_pass_on(struct apis *a);
+/* As https_server_pass_on.  Takes NULL, as the next. */
+size_t apis_pass_on(struct apis *a, int *fds, uint8_t *which, size_t max);
 /* Ends in order; the loop is run meanwhile. */
 void apis_close(struct apis *a);
 /* As https_server_json; null for NULL. */

@@ -1,16 +1,14 @@
 #include "gateway/backend.h"
 
-#include <net/if.h>
-
 #include "base/clock.h"
 #include "base/log.h"
-#include "gateway/engine_process.h"
 
 struct backend {
 	struct device *device;
-	struct engine_process *process; /* NULL: the engine is here, or it is not the engine */
+	struct helper *helper;
+	uint32_t number; /* the helper's for it; 0: none */
+	enum helper_device_kind kind;
 	struct loop *loop;
-	struct loop_fd gone_fd;
 	struct loop_timer look;
 	void (*gone)(void *ctx, const struct err *why);
 	void *ctx;
@@ -36,18 +34,13 @@ static void say_gone(struct backend *b, const struct err *why)
 		gone(b->ctx, why);
 }
 
-static void gone_ready(struct loop_fd *w, uint32_t events)
+void backend_gone(struct backend *b, uint32_t number)
 {
-	struct backend *b = CONTAINER_OF(w, struct backend, gone_fd);
 	struct err why;
 
-	(void)events;
-	if (b->process)
-		(void)err_set(&why, ERR_CLOSED,
-			      "somebody has deleted it, or the engine's process has died");
-	else
-		(void)err_set(&why, ERR_NOT_FOUND, "somebody has deleted it");
-	loop_fd_remove(w);
+	if (!b || number != b->number)
+		return;
+	(void)err_set(&why, ERR_CLOSED, "somebody has deleted it, or its process has died");
 	say_gone(b, &why);
 }
 
@@ -62,77 +55,45 @@ static void look_due(struct loop_timer *t)
 		loop_timer_set(b->loop, t, loop_now(b->loop) + BACKEND_LOOK_NS);
 }
 
-static enum err_code gone_watch(struct backend *b, struct err *e)
+/* Of ours the helper tells. */
+static void gone_watch(struct backend *b)
 {
-	b->gone_fd = (struct loop_fd){ .fd = b->process ? engine_process_gone_fd(b->process)
-							: device_gone_fd(b->device),
-				       .events = LOOP_READ,
-				       .ready = gone_ready };
-	if (b->gone_fd.fd >= 0)
-		return loop_fd_add(b->loop, &b->gone_fd, e);
+	if (b->kind != HELPER_DAEMON)
+		return;
 	b->look.fire = look_due;
 	loop_timer_set(b->loop, &b->look, loop_now(b->loop) + BACKEND_LOOK_NS);
-	return ERR_OK;
 }
 
 /* ---- opening ---- */
 
-static enum err_code open_engine(struct backend *b, const struct backend_config *c, struct err *e)
+static enum err_code daemon_dial(void *ctx, int *fd, struct err *e)
 {
-	struct device_uapi_config uapi = { .fd = -1,
-					   .ifname = c->engine.ifname,
-					   .extensions = true };
-	enum err_code rc;
-
-	if (!c->separate)
-		return device_open_engine(&b->device, &c->engine, e);
-	rc = engine_process_start(&b->process, &uapi.fd, &c->engine, c->log_json, e);
-	return rc ? rc : device_open_uapi(&b->device, &uapi, e);
+	return helper_daemon(ctx, fd, e);
 }
 
-static enum err_code open_kind(struct backend *b, const struct backend_config *c,
-			       const struct device_choice *choice, struct err *e)
+static enum err_code open_device(struct backend *b, const struct backend_config *c, struct err *e)
 {
-	const struct device_uapi_config uapi = { .path = choice->path, .fd = -1 };
-	const struct device_kernel_config kernel = {
-		.ifname = c->engine.ifname,
-		.existing = c->take_over ? DEVICE_MAY_EXIST : DEVICE_MUST_BE_NEW,
-		.mtu = c->engine.mtu,
-	};
+	struct helper_device d = { .needs = c->needs,
+				   .take_over = c->take_over,
+				   .listen_port = c->listen_port,
+				   .mtu = c->mtu };
+	struct device_uapi_config uapi = { .fd = -1, .ifname = c->ifname };
+	struct helper_opened o;
 	enum err_code rc;
 
-	switch (choice->kind) {
-	case DEVICE_KERNEL:
-		rc = device_open_kernel(&b->device, &kernel, e);
-		break;
-	case DEVICE_UAPI:
-		rc = device_open_uapi(&b->device, &uapi, e);
-		break;
-	case DEVICE_AUTO:
-	case DEVICE_ENGINE:
-	default:
-		rc = open_engine(b, c, e);
-		if (rc == ERR_IN_USE)
-			return err_wrap(e, rc, "option --%s",
-					if_nametoindex(c->engine.ifname) ? "interface" : "port");
+	if (!str_copy(d.ifname, sizeof d.ifname, str_of(c->ifname)))
+		return err_set(e, ERR_RANGE, "interface name \"%s\" is too long", c->ifname);
+	rc = helper_device_open(b->helper, &d, &o, e);
+	if (rc)
 		return rc;
-	}
-	if (rc == ERR_EXISTS || rc == ERR_IN_USE)
-		return err_wrap(e, ERR_IN_USE, "option --interface");
-	return rc ? err_wrap(e, rc, "option --backend") : ERR_OK;
-}
-
-/* A daemon has its interface already: all that we do to the host is for that one's name. */
-static enum err_code name_check(const struct backend *b, const struct backend_config *c,
-				struct err *e)
-{
-	const char *name = device_ifname(b->device);
-
-	if (strcmp(name, c->engine.ifname) == 0)
-		return ERR_OK;
-	return err_set(e, ERR_INVALID,
-		       "option --backend: the daemon's interface is \"%s\", but --interface is %s",
-		       name, c->engine.ifname);
+	b->number = o.number;
+	b->kind = o.kind;
+	uapi.fd = o.uapi;
+	uapi.extensions = o.kind == HELPER_ENGINE;
+	if (o.kind == HELPER_DAEMON)
+		uapi.dial = (struct device_dial){ daemon_dial, b->helper };
+	rc = device_open_uapi(&b->device, &uapi, e);
+	return rc && o.kind != HELPER_ENGINE ? err_wrap(e, rc, "option --backend") : rc;
 }
 
 static enum err_code settle(struct backend *b, const struct backend_config *c, struct err *e)
@@ -140,7 +101,7 @@ static enum err_code settle(struct backend *b, const struct backend_config *c, s
 	struct device_change own = {
 		.has_private_key = true,
 		.has_listen_port = !backend_is_engine(b), /* which has opened it */
-		.to = { .private_key = *c->private_key, .listen_port = c->engine.listen_port },
+		.to = { .private_key = *c->private_key, .listen_port = c->listen_port },
 	};
 	enum err_code rc = device_set(b->device, &own, e);
 
@@ -153,30 +114,22 @@ enum err_code backend_open(struct backend **out, struct loop *l, const struct ba
 			   struct err *e)
 {
 	struct backend *b = calloc(1, sizeof *b);
-	struct device_choice choice = { 0 };
 	enum err_code rc;
 
 	if (!b)
 		return err_set(e, ERR_NOMEM, "out of memory");
+	b->helper = c->helper;
 	b->loop = l;
 	b->gone = c->gone;
 	b->ctx = c->ctx;
-	b->gone_fd.fd = -1;
-	rc = device_choice_parse(&choice, c->choice, e);
-	if (rc == ERR_OK && choice.kind == DEVICE_AUTO)
-		choice.kind = device_choose(c->needs);
-	if (rc == ERR_OK)
-		rc = open_kind(b, c, &choice, e);
-	if (rc == ERR_OK)
-		rc = name_check(b, c, e);
+	rc = open_device(b, c, e);
 	if (rc == ERR_OK)
 		rc = settle(b, c, e);
-	if (rc == ERR_OK)
-		rc = gone_watch(b, e);
 	if (rc) {
 		backend_close(b, false);
 		return rc;
 	}
+	gone_watch(b);
 	*out = b;
 	return ERR_OK;
 }
@@ -192,53 +145,44 @@ static void daemon_leave(struct device *d)
 	device_close(d);
 }
 
-static void device_end(struct backend *b)
-{
-	struct device *d = b->device;
-	struct err e;
-
-	if (b->process) {
-		device_close(d);
-	} else if (device_can(d) & DEVICE_CAN_DELETE) {
-		if (device_delete(d, &e))
-			LOG_ERR("device.delete_failed", F_ERR(&e));
-	} else if (b->settled) {
-		daemon_leave(d);
-	} else {
-		device_close(d);
-	}
-}
-
 void backend_close(struct backend *b, bool stays)
 {
+	struct err e;
+
 	if (!b)
 		return;
 	loop_timer_cancel(&b->look);
-	loop_fd_remove(&b->gone_fd);
 	device_view_free(b->view);
-	if (b->device && stays)
+	if (b->device && b->kind == HELPER_DAEMON && b->settled && !stays)
+		daemon_leave(b->device);
+	else
 		device_close(b->device);
-	else if (b->device)
-		device_end(b);
-	engine_process_stop(b->process);
+	if (b->number && helper_device_close(b->helper, b->number, !stays, &e))
+		LOG_ERR("device.delete_failed", F_ERR(&e));
 	free(b);
+}
+
+void backend_stop(struct backend *b)
+{
+	struct err e;
+
+	if (b && device_stop(b->device, &e))
+		LOG_WARNING("device.not_stopped", F_STR("interface", device_ifname(b->device)),
+			    F_ERR(&e));
 }
 
 /* ---- asking ---- */
 
-struct dataplane *backend_engine(struct backend *b)
-{
-	return device_engine(b->device);
-}
-
 bool backend_is_engine(const struct backend *b)
 {
-	return backend_kind(b) == DEVICE_ENGINE;
+	return b->kind == HELPER_ENGINE;
 }
 
 enum device_kind backend_kind(const struct backend *b)
 {
-	return b->process ? DEVICE_ENGINE : device_kind(b->device);
+	if (b->kind == HELPER_ENGINE)
+		return DEVICE_ENGINE;
+	return b->kind == HELPER_KERNEL ? DEVICE_KERNEL : DEVICE_UAPI;
 }
 
 unsigned backend_can(const struct backend *b)
@@ -248,14 +192,13 @@ unsigned backend_can(const struct backend *b)
 
 enum err_code backend_check(struct backend *b, struct err *e)
 {
-	struct dataplane *engine = backend_engine(b);
-	uint16_t port;
-	uint32_t mark;
+	struct device_settings own;
+	enum err_code rc = b->kind == HELPER_ENGINE ? device_settings(b->device, &own, e)
+						    : device_alive(b->device, e);
 
-	if (!engine)
-		return device_alive(b->device, e);
-	dataplane_binding(engine, &port, &mark); /* waits for its lock */
-	return ERR_OK;
+	if (b->kind == HELPER_ENGINE)
+		wipe(&own, sizeof own);
+	return rc;
 }
 
 /* The port first: it is what somebody else may hold. */
@@ -311,7 +254,7 @@ bool backend_peer(struct backend *b, const struct public_key *k, struct wg_peer_
 	const struct device_view *v;
 
 	/* The view has no counts of drops: who wants them asks for the peer itself, where it has them. */
-	if (device_engine(b->device) || (verdicts && (device_can(b->device) & DEVICE_CAN_DROPS)))
+	if (b->kind == HELPER_ENGINE || (verdicts && (device_can(b->device) & DEVICE_CAN_DROPS)))
 		return device_peer(b->device, k, out, verdicts, NULL) == ERR_OK;
 	if (verdicts)
 		memset(verdicts, 0, sizeof *verdicts * WG_VERDICTS);

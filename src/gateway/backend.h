@@ -1,5 +1,5 @@
 /* backend.h - the device that a gateway runs on, of whichever kind: our engine, the kernel's WireGuard,
- * another daemon's.
+ * another daemon's.  The helper starts it; here it is a UAPI connection.
  *
  * Core asks for one peer at a time and often, which only the engine answers without reading all: of the
  * other kinds a view of all peers is kept for a moment.  One thread.
@@ -9,6 +9,7 @@
 
 #include "device/device.h"
 #include "io/loop.h"
+#include "priv/helper.h"
 
 /* What others than the engine say of a peer may be so old. */
 #define BACKEND_VIEW_NS NS_PER_S
@@ -16,12 +17,11 @@
 #define BACKEND_LOOK_NS NS_PER_S
 
 struct backend_config {
-	const char *choice; /* as device_choice_parse reads it */
+	struct helper *helper; /* borrowed, for as long as the backend */
 	unsigned needs; /* enum device_can bits; decides what "auto" is */
 	bool take_over; /* an interface of the run before may be there */
-	bool separate; /* the engine in a process of its own */
-	bool log_json; /* as that process shall log */
-	struct dataplane_config engine; /* its name, port and MTU are those of any kind */
+	const char *ifname;
+	uint16_t listen_port, mtu;
 	const struct secret_key *private_key;
 	/* Once, on the loop: the interface has been deleted under us, or its daemon has ended. */
 	void (*gone)(void *ctx, const struct err *why);
@@ -37,9 +37,11 @@ MUST_CHECK enum err_code backend_open(struct backend **out, struct loop *l,
  * interface of ours is deleted, and another's is left without key and peers. */
 void backend_close(struct backend *b, bool stays);
 
-/* The engine, for whoever serves wg(8); NULL for others, whose interface wg(8) finds itself. */
-struct dataplane *backend_engine(struct backend *b);
-/* True when the packets end with this program: our engine, in this process or in its own. */
+/* The helper says that a device of its has ended. */
+void backend_gone(struct backend *b, uint32_t number);
+/* No packet passes any more that is not counted yet; only reading and closing may follow. */
+void backend_stop(struct backend *b);
+/* True when the packets end with this program: our engine. */
 bool backend_is_engine(const struct backend *b);
 enum device_kind backend_kind(const struct backend *b);
 unsigned backend_can(const struct backend *b);

@@ -7,7 +7,7 @@
 
 #include "base/fs.h"
 #include "device/uapi_server.h"
-#include "gateway/gateway.h"
+#include "gateway/helper_process.h"
 #include "io/unix_socket.h"
 #include "store/store.h"
 
@@ -82,7 +82,7 @@ enum err_code gateway_clean_up(const struct options *o, struct err *e)
 		rc = uapi_socket_remove(o, s, e);
 	next = control_socket_remove(o->socket, rc ? NULL : e);
 	rc = rc ? rc : next;
-	next = gateway_undo(o->state_dir, rc ? NULL : e);
+	next = helper_process_undo(o->state_dir, rc ? NULL : e);
 	rc = rc ? rc : next;
 	store_close(s);
 	return rc;

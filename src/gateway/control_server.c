@@ -46,7 +46,6 @@ struct control_server {
 	struct loop_timer pause; /* of the listener */
 	struct list connections;
 	size_t count;
-	char path[PATH_MAX];
 };
 
 /* ---- connections ---- */
@@ -393,27 +392,35 @@ static enum err_code directory_make(const char *path, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code control_server_open(struct control_server **out, struct loop *l, const char *path,
+enum err_code control_listen(int *out, const char *path, struct err *e)
+{
+	enum err_code rc = directory_make(path, e);
+
+	return rc ? rc : unix_listen(out, path, 0600, e);
+}
+
+void control_unlisten(const char *path)
+{
+	(void)unlink(path);
+}
+
+enum err_code control_server_open(struct control_server **out, struct loop *l, int listener,
 				  const struct control_handler *h, struct err *e)
 {
 	struct control_server *s = calloc(1, sizeof *s);
 	enum err_code rc;
 
-	if (!s)
-		return err_set(e, ERR_NOMEM, "control socket %s: out of memory", path);
+	if (!s) {
+		fd_close(listener);
+		return err_set(e, ERR_NOMEM, "control socket: out of memory");
+	}
 	s->loop = l;
 	s->handler = *h;
-	s->listener = (struct loop_fd){ .fd = -1, .events = LOOP_READ, .ready = listener_ready };
+	s->listener =
+		(struct loop_fd){ .fd = listener, .events = LOOP_READ, .ready = listener_ready };
 	s->pause.fire = pause_fire;
 	list_init(&s->connections);
-	if (!str_copy(s->path, sizeof s->path, str_of(path)))
-		rc = err_set(e, ERR_RANGE, "the path of the control socket is too long");
-	else
-		rc = directory_make(path, e);
-	if (rc == ERR_OK)
-		rc = unix_listen(&s->listener.fd, path, 0600, e);
-	if (rc == ERR_OK)
-		rc = loop_fd_add(l, &s->listener, e);
+	rc = loop_fd_add(l, &s->listener, e);
 	if (rc) {
 		control_server_close(s);
 		return rc;
@@ -444,7 +451,6 @@ void control_server_close(struct control_server *s)
 	if (s->listener.fd >= 0) {
 		loop_fd_remove(&s->listener);
 		fd_close(s->listener.fd);
-		(void)unlink(s->path);
 	}
 	LIST_FOR_SAFE(node, next, &s->connections) {
 		struct connection *c = CONTAINER_OF(node, struct connection, node);

@@ -34,11 +34,15 @@ struct control_handler {
 	bool (*refuse)(void *ctx, const char *why, struct buf *out);
 };
 
-/* Makes the directory (0755) if need be and listens at `path` with mode 0600. */
+/* Makes the directory (0755) if need be and listens at `path` with mode 0600; *out is the caller's. */
+MUST_CHECK enum err_code control_listen(int *out, const char *path, struct err *e);
+/* Removes the socket's file: before its server is closed, so that who finds it finds somebody there. */
+void control_unlisten(const char *path);
+/* Serves the listening socket `listener`, which it takes over, also on failure. */
 MUST_CHECK enum err_code control_server_open(struct control_server **out, struct loop *l,
-					     const char *path, const struct control_handler *h,
+					     int listener, const struct control_handler *h,
 					     struct err *e);
-/* Removes the socket, gives answers under way a second to leave, closes.  Turns that were kept must
+/* Stops listening, gives answers under way a second to leave, closes.  Turns that were kept must
  * still be ended; nobody hears of it. */
 void control_server_close(struct control_server *s);
 

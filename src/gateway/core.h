@@ -61,6 +61,15 @@ struct core_host {
 				    void *arg, struct err *e);
 	/* The HTTPS listeners, as https_server_json.  NULL: there are none. */
 	json_t *(*https)(void *ctx);
+	/* Runs commands for the interface, as helper_hooks. */
+	enum err_code (*hooks)(void *ctx, const char *ifname, const char *text, bool goes_on,
+			       struct err *e);
+	/* Opens the certificate of the command line or of the state directory, or its key, as
+	 * helper_open_tls.  NULL: who has the rights for it. */
+	enum err_code (*open_tls)(void *ctx, bool is_key, int *out, struct err *e);
+	/* Opens a file of an existing installation, as helper_open_file. */
+	enum err_code (*open_file)(void *ctx, const char *path, const char *name, int *out,
+				   struct err *e);
 };
 
 /* Where the answer to a request goes that takes time; embedded in its owner. */
@@ -87,6 +96,7 @@ struct core {
 	struct public_key server_key;
 	const char *state_dir; /* borrowed */
 	int64_t started_ns; /* wall clock */
+	int service_pid; /* of the process that was started; 0: this one */
 	struct core_host host;
 	const char *backend; /* the name of the device's kind; NULL: nothing runs */
 	bool calling; /* core_restore_peers calls; ends with core_call_end */

@@ -13,9 +13,9 @@
 #define UFW_CONF "/etc/ufw/ufw.conf"
 #define UFW_RULES "/etc/ufw/user.rules"
 #define UFW_FILE_MAX (1u << 20)
-#define TCP_TABLES                                \
-	{                                         \
-		"/proc/net/tcp", "/proc/net/tcp6" \
+#define TCP_TABLES                                          \
+	{                                                   \
+		"/proc/self/net/tcp", "/proc/self/net/tcp6" \
 	}
 #define TCP_LISTEN "0A"
 #define SSH_PORT 22
@@ -57,12 +57,22 @@ static bool tuple_allows(struct str line, const char *port)
 	       (str_eq(dport, str_of(port)) || str_eq(dport, STR("any")));
 }
 
-static bool ufw_allows(const char *port)
+/* A file that root alone may read.  False where it cannot be. */
+static bool host_file_read(struct buf *out, const struct core *c, const char *path)
+{
+	AUTO(fd_done) int fd = -1;
+
+	if (!c->host.open_file || c->host.open_file(c->host.ctx, path, "", &fd, NULL))
+		return false;
+	return fd_read(out, fd, path, UFW_FILE_MAX, NULL) == ERR_OK;
+}
+
+static bool ufw_allows(const struct core *c, const char *port)
 {
 	AUTO(buf_done) struct buf rules = { 0 };
 	struct str rest, line;
 
-	if (file_read(&rules, UFW_RULES, UFW_FILE_MAX, NULL))
+	if (!host_file_read(&rules, c, UFW_RULES))
 		return false;
 	rest = buf_view(&rules);
 	while (str_cut(&rest, '\n', &line)) {
@@ -72,7 +82,7 @@ static bool ufw_allows(const char *port)
 	return false;
 }
 
-static json_t *ufw_json(uint16_t port)
+static json_t *ufw_json(const struct core *c, uint16_t port)
 {
 	AUTO(buf_done) struct buf conf = { 0 };
 	char number[8], name[16];
@@ -80,13 +90,13 @@ static json_t *ufw_json(uint16_t port)
 
 	(void)snprintf(number, sizeof number, "%u", port);
 	(void)snprintf(name, sizeof name, "port_%u", port);
-	installed = file_read(&conf, UFW_CONF, UFW_FILE_MAX, NULL) == ERR_OK;
+	installed = host_file_read(&conf, c, UFW_CONF);
 	enabled = installed && ufw_enabled(buf_view(&conf));
 	return json_pack("{s:s,s:s,s:b}", "status",
 			 enabled     ? "active"
 			 : installed ? "inactive"
 				     : "not installed",
-			 name, !enabled || ufw_allows(number) ? "allowed" : "not allowed",
+			 name, !enabled || ufw_allows(c, number) ? "allowed" : "not allowed",
 			 "enabled", enabled);
 }
 
@@ -151,7 +161,7 @@ enum api_code core_get_firewall_status(struct core *c, json_t *params, json_t **
 	(void)params;
 	c->host.status(c->host.ctx, &d);
 	*data = json_pack("{s:s,s:o,s:{s:s,s:i,s:b},s:{s:s,s:O?,s:b},s:o,s:{s:o}}", "status",
-			  active ? "active" : "inactive", "ufw", ufw_json(d.listen_port),
+			  active ? "active" : "inactive", "ufw", ufw_json(c, d.listen_port),
 			  "iptables", "forward_policy", is_forwarding() ? "ACCEPT" : "DROP",
 			  "nat_rules", active ? networks : 0, "has_rules", active, "nat",
 			  "masquerade", active ? "enabled" : "disabled", "interface",

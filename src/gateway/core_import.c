@@ -466,12 +466,13 @@ static enum api_code check_and_take(struct taking *t, bool dry_run, json_t **dat
 enum api_code core_import_installation(struct core *c, json_t *params, json_t **data, struct err *e)
 {
 	const char *path = json_string_value(json_object_get(params, "path"));
+	const struct import_opener opener = { .open = c->host.open_file, .ctx = c->host.ctx };
 	struct taking t = {
 		.core = c, .old = c->settings, .new = c->settings, .server = c->server_key
 	};
 	enum api_code code;
 
-	if (import_read(&t.m, path, e))
+	if (import_read(&t.m, path, &opener, e))
 		return e->code == ERR_NOMEM ? API_INTERNAL_ERROR : API_CONFIG_ERROR;
 	code = check_and_take(&t, json_is_true(json_object_get(params, "dry_run")), data, e);
 	import_done(&t.m);

@@ -66,7 +66,7 @@ static json_t *service_json(const struct core *c)
 	t = strchr(started, 'T');
 	if (t)
 		*t = ' '; /* the reference shows this one with a space */
-	(void)snprintf(pid, sizeof pid, "%d", (int)getpid());
+	(void)snprintf(pid, sizeof pid, "%d", c->service_pid ? c->service_pid : (int)getpid());
 	return json_pack("{s:b,s:s,s:s,s:s}", "running", 1, "service_name", "qanat-gateway",
 			 "started_at", started, "pid", pid);
 }

@@ -4,10 +4,11 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/log.h"
-#include "device/uapi_server.h"
 #include "gateway/apis.h"
 #include "gateway/agent.h"
 #include "gateway/backend.h"
@@ -17,11 +18,8 @@
 #include "gateway/network.h"
 #include "gateway/ready.h"
 #include "gateway/restart_reply.h"
-#include "gateway/rights.h"
 #include "gateway/watchdog.h"
-#include "net/net.h"
 
-#define JOURNAL_FILE "net.journal"
 /* A gateway that crashes begins where its clients were at most so long ago. */
 #define ENDPOINTS_SAVE_NS (60 * NS_PER_S)
 /* The interface is up within milliseconds; a client takes a round trip to answer. */
@@ -32,13 +30,14 @@ struct gateway {
 	const struct options *options;
 	struct loop *loop;
 	struct store *store;
-	struct net *net;
+	struct helper *helper; /* borrowed */
+	int reply_fd; /* who waits for the restart that this is, or -1 */
+	bool net_open;
 	struct net_want want;
 	struct network *network; /* keeps it so */
 	bool alone; /* no other gateway uses the state directory: its journal is ours */
 	struct backend *backend;
 	bool take_over; /* the run before has left its interface, or may have */
-	struct uapi_server *uapi;
 	struct control_server *control;
 	struct apis *apis; /* over HTTPS; NULL: none are set up */
 	struct core core;
@@ -49,6 +48,7 @@ struct gateway {
 	bool stop_asked, restart_asked; /* by a signal, or over the control socket */
 	struct core_later restart_asker; /* reply NULL: nobody */
 	struct log_ring *logs;
+	struct loop_fd other_logs; /* of the other processes */
 	bool interface_gone;
 };
 
@@ -122,7 +122,7 @@ static enum err_code host_apply(void *ctx, struct err *e)
 	struct gateway *g = ctx;
 
 	tunnel_fill(g);
-	return net_apply(g->net, &g->want, e);
+	return helper_net_apply(g->helper, &g->want, e);
 }
 
 static enum err_code host_interfaces(void *ctx, interface_fn *fn, void *arg, struct err *e)
@@ -156,7 +156,7 @@ static bool host_firewall_active(void *ctx)
 {
 	const struct gateway *g = ctx;
 
-	return net_firewall_active(g->net, g->core.settings.ifname);
+	return helper_net_firewall_active(g->helper, g->core.settings.ifname);
 }
 
 /* IPv4 first, as the reference's server.ip; a host without it serves by IPv6. */
@@ -164,10 +164,10 @@ static enum err_code host_default_source(void *ctx, struct ip_addr *out, struct 
 {
 	const struct gateway *g = ctx;
 	char ifname[16];
-	enum err_code rc = net_default_route(g->net, IP_V4, out, ifname, e);
+	enum err_code rc = helper_net_default_route(g->helper, IP_V4, out, ifname, e);
 
 	if (rc == ERR_NOT_FOUND)
-		rc = net_default_route(g->net, IP_V6, out, ifname, e);
+		rc = helper_net_default_route(g->helper, IP_V6, out, ifname, e);
 	return rc;
 }
 
@@ -176,7 +176,8 @@ static enum err_code host_net_compare(void *ctx, bool repair, net_difference_fn 
 {
 	const struct gateway *g = ctx;
 
-	return repair ? network_repair(g->network, fn, arg, e) : net_check(g->net, fn, arg, e);
+	return repair ? network_repair(g->network, fn, arg, e)
+		      : helper_net_check(g->helper, fn, arg, e);
 }
 
 static void host_net_status(void *ctx, struct network_status *out)
@@ -184,6 +185,29 @@ static void host_net_status(void *ctx, struct network_status *out)
 	const struct gateway *g = ctx;
 
 	network_status(g->network, out);
+}
+
+static enum err_code host_hooks(void *ctx, const char *ifname, const char *text, bool goes_on,
+				struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return helper_hooks(g->helper, ifname, text, goes_on, e);
+}
+
+static enum err_code host_open_file(void *ctx, const char *path, const char *name, int *out,
+				    struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return helper_open_file(g->helper, path, name, out, e);
+}
+
+static enum err_code host_open_tls(void *ctx, bool is_key, int *out, struct err *e)
+{
+	const struct gateway *g = ctx;
+
+	return helper_open_tls(g->helper, is_key, out, e);
 }
 
 static int64_t host_wall_ns(void *ctx)
@@ -207,25 +231,80 @@ static void signal_taken(void *ctx, int signo)
 }
 
 /* A terminal that hangs up ends what was started there, as ever. */
-static void hangup_taken(void *ctx, int signo)
+static void hangup_taken(void *ctx)
 {
 	struct gateway *g = ctx;
 	struct err e;
 
 	if (!g->apis)
-		signal_taken(ctx, signo);
+		signal_taken(ctx, SIGHUP);
 	else if (apis_reload(g->apis, &e))
 		LOG_ERR("https.reload_failed", F_ERR(&e));
 }
 
+static void signal_told(void *ctx, int signo)
+{
+	if (signo == SIGHUP)
+		hangup_taken(ctx);
+	else
+		signal_taken(ctx, signo);
+}
+
+static void net_changed_told(void *ctx, const struct net_culprit *who)
+{
+	const struct gateway *g = ctx;
+
+	network_changed(g->network, who);
+}
+
+static void device_gone_told(void *ctx, uint32_t device)
+{
+	const struct gateway *g = ctx;
+
+	backend_gone(g->backend, device);
+}
+
+/* Nothing can be asked any more, and what was changed on the host is for the next start. */
+static void helper_gone_told(void *ctx)
+{
+	(void)ctx;
+	LOG_ERR("gateway.helper_gone", F_STR("why", "the process that keeps the rights has ended"));
+	_exit(EXIT_FAILURE);
+}
+
 static enum err_code loop_start(struct gateway *g, struct err *e)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGUSR2 };
+	const struct helper_listener l = { .ctx = g,
+					   .signal = signal_told,
+					   .net_changed = net_changed_told,
+					   .device_gone = device_gone_told,
+					   .gone = helper_gone_told };
 	enum err_code rc = loop_new(&g->loop, e);
 
-	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(signals); i++)
-		rc = loop_signal(g->loop, signals[i], signal_taken, g, e);
-	return rc ? rc : loop_signal(g->loop, SIGHUP, hangup_taken, g, e);
+	return rc ? rc : helper_listen(g->helper, g->loop, &l, e);
+}
+
+/* ---- lines that other processes log ---- */
+
+static void logs_ready(struct loop_fd *w, uint32_t events)
+{
+	const struct gateway *g = CONTAINER_OF(w, struct gateway, other_logs);
+	char line[LOG_RING_LINE_MAX];
+	ssize_t n;
+
+	(void)events;
+	while ((n = recv(w->fd, line, sizeof line, MSG_DONTWAIT)) > 0)
+		log_ring_add(g->logs, (struct str){ line, (size_t)n });
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		loop_fd_remove(w);
+}
+
+static enum err_code logs_start(struct gateway *g, int fd, struct err *e)
+{
+	if (!g->logs)
+		return ERR_OK;
+	g->other_logs = (struct loop_fd){ .fd = fd, .events = LOOP_READ, .ready = logs_ready };
+	return loop_fd_add(g->loop, &g->other_logs, e);
 }
 
 /* The server's key is made once and kept sealed. */
@@ -288,7 +367,8 @@ static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p,
 	char text[PREFIX_TEXT_MAX], ifname[16];
 	uint64_t total, enabled;
 	bool overlaps = false;
-	enum err_code rc = net_overlap(g->net, p, g->core.settings.ifname, &overlaps, ifname, e);
+	enum err_code rc =
+		helper_net_overlap(g->helper, p, g->core.settings.ifname, &overlaps, ifname, e);
 
 	if (rc || !overlaps)
 		return rc;
@@ -306,24 +386,13 @@ static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p,
 		       text, ifname, p->addr.family == IP_V6 ? "6" : "");
 }
 
-static enum err_code journal_path(char out[PATH_MAX], const char *state_dir, struct err *e)
-{
-	int n = snprintf(out, PATH_MAX, "%s/%s", state_dir, JOURNAL_FILE);
-
-	if (n < 0 || n >= PATH_MAX)
-		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
-	return ERR_OK;
-}
-
 static enum err_code net_start(struct gateway *g, struct err *e)
 {
-	char path[PATH_MAX];
-	enum err_code rc = journal_path(path, g->options->state_dir, e);
+	bool left = false;
+	enum err_code rc = helper_net_open(g->helper, &left, e);
 
-	if (rc)
-		return rc;
-	g->take_over = g->options->restarted || access(path, F_OK) == 0;
-	rc = net_open(&g->net, path, e);
+	g->net_open = rc == ERR_OK;
+	g->take_over = g->options->restarted || left;
 	for (size_t i = 0; rc == ERR_OK && i < g->want.tunnels[0].masquerade_count; i++)
 		rc = overlap_check(g, &g->want.tunnels[0].masquerade[i], e);
 	return rc;
@@ -361,20 +430,11 @@ static enum err_code device_start(struct gateway *g, const struct secret_key *k,
 {
 	const struct settings *s = &g->core.settings;
 	struct backend_config c = {
-		.choice = g->options->backend,
+		.helper = g->helper,
 		.take_over = g->take_over,
-		.separate = g->options->separate,
-		.log_json = g->options->log_json,
-		.engine = {
-			.ifname = s->ifname,
-			.exclusive = true,
-			.tun_fd = -1,
-			.listen_port = s->port,
-			.port_required = true,
-			.mtu = s->mtu,
-			.workers = g->options->workers,
-			.offloads = g->options->no_offload ? 0 : OFFLOAD_ALL,
-		},
+		.ifname = s->ifname,
+		.listen_port = s->port,
+		.mtu = s->mtu,
 		.private_key = k,
 		.gone = interface_gone,
 		.ctx = g,
@@ -391,48 +451,16 @@ static enum err_code device_start(struct gateway *g, const struct secret_key *k,
 	return ERR_OK;
 }
 
-/* wg(8) loses sight of the interface, but its clients do not: no reason to stop. */
-static void uapi_gone(void *ctx)
-{
-	const struct gateway *g = ctx;
-
-	LOG_WARNING("uapi.socket_removed", F_STR("interface", g->core.settings.ifname));
-}
-
-static void uapi_refused(void *ctx, const struct err *why)
-{
-	const struct gateway *g = ctx;
-
-	LOG_WARNING("uapi.refused", F_STR("interface", g->core.settings.ifname), F_ERR(why));
-}
-
-/* For wg(8), which finds devices of other kinds by itself. */
-static enum err_code uapi_start(struct gateway *g, struct err *e)
-{
-	struct dataplane *engine = backend_engine(g->backend);
-	enum err_code rc;
-
-	if (!engine)
-		return ERR_OK;
-	rc = uapi_server_open(&g->uapi, g->loop, engine, g->core.settings.ifname, -1, uapi_gone, g,
-			      e);
-	if (rc == ERR_IN_USE)
-		return err_wrap(e, rc, "option --interface");
-	if (rc == ERR_OK)
-		uapi_server_on_refused(g->uapi, uapi_refused, g);
-	return rc;
-}
-
 static enum err_code sockets_start(struct gateway *g, struct err *e)
 {
 	const struct control_handler h = lines_handler(&g->core);
-	enum err_code rc = uapi_start(g, e);
+	int listener = -1;
+	enum err_code rc = helper_listen_control(g->helper, &listener, e);
 
-	if (rc)
-		return rc;
-	rc = control_server_open(&g->control, g->loop, g->options->socket, &h, e);
 	if (rc == ERR_IN_USE)
 		return err_wrap(e, rc, "option --socket");
+	if (rc == ERR_OK)
+		rc = control_server_open(&g->control, g->loop, listener, &h, e);
 	return rc ? rc : apis_open(&g->apis, &g->core, &g->options->api, e);
 }
 
@@ -445,6 +473,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.store = g->store,
 		.state_dir = g->options->state_dir,
 		.started_ns = clock_real_ns(),
+		.service_pid = (int)getppid(),
 		.calling = true,
 		.loop = g->loop,
 		.logs = g->logs,
@@ -469,6 +498,9 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 			.set_server = host_set_server,
 			.net_compare = host_net_compare,
 			.net_status = host_net_status,
+			.hooks = host_hooks,
+			.open_file = host_open_file,
+			.open_tls = host_open_tls,
 		},
 	};
 	if (rc == ERR_OK)
@@ -532,7 +564,7 @@ static enum err_code progress_check(void *ctx, struct err *e)
 	if (rc == ERR_OK)
 		rc = store_secret(g->store, CORE_SERVER_KEY, k.b, sizeof k.b, e);
 	wipe(&k, sizeof k);
-	return rc;
+	return rc ? rc : helper_notify(g->helper, HELPER_IS_ALIVE, e);
 }
 
 /* ---- starting all of it ---- */
@@ -545,7 +577,7 @@ static void hooks(struct gateway *g, bool up)
 
 	if (!g->store || g->core.is_disabled)
 		return;
-	if (agent_hooks(g->store, g->core.settings.ifname, up, &e))
+	if (agent_hooks(&g->core, g->core.settings.ifname, up, &e))
 		LOG_ERR(up ? "agent.post_up_failed" : "agent.pre_down_failed", F_ERR(&e));
 }
 
@@ -559,7 +591,7 @@ static void say_ready(const struct gateway *g)
 	LOG_NOTE("gateway.ready", F_STR("interface", s->ifname), F_STR("backend", g->core.backend),
 		 F_INT("port", d.listen_port), F_INT("clients", d.peer_count),
 		 F_INT("workers", d.workers), F_STR("control", g->options->socket));
-	if (ready_notify("READY=1", &e))
+	if (helper_notify(g->helper, HELPER_IS_READY, &e))
 		LOG_WARNING("gateway.notify_failed", F_ERR(&e));
 	/* After a restart, the number is that of something else. */
 	if (g->options->ready_fd && !g->options->restarted &&
@@ -584,12 +616,8 @@ static void restart_answer(struct gateway *g, int fd)
 
 static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct err *e)
 {
-	enum err_code rc = rights_check(e);
+	enum err_code rc = settings_start(g, k, e);
 
-	if (rc == ERR_OK)
-		rc = loop_start(g, e); /* blocks the signals before threads start */
-	if (rc == ERR_OK)
-		rc = settings_start(g, k, e);
 	if (rc)
 		return rc;
 	want_fill(g);
@@ -603,7 +631,7 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 	g->serving = true;
 	rc = host_apply(g, e);
 	if (rc == ERR_OK)
-		rc = network_open(&g->network, g->net, g->loop, e);
+		rc = network_open(&g->network, g->helper, g->loop, e);
 	if (rc == ERR_OK)
 		rc = sockets_start(g, e);
 	if (rc == ERR_OK)
@@ -614,7 +642,8 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 	return rc;
 }
 
-enum err_code gateway_start(struct gateway **out, const struct options *o, struct err *e)
+enum err_code gateway_start(struct gateway **out, const struct options *o,
+			    const struct control_start *start, struct err *e)
 {
 	struct gateway *g = calloc(1, sizeof *g);
 	struct secret_key k = { 0 };
@@ -624,18 +653,23 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	if (!g)
 		return err_set(e, ERR_NOMEM, "out of memory");
 	g->options = o;
+	g->helper = start->helper;
 	g->logs = log_ring_new(); /* without it there is just nothing to show */
 	if (g->logs)
 		log_also(log_ring_add, g->logs);
 	g->alone = o->restarted;
 	g->save.fire = save_due;
 	g->call.fire = call_due;
-	rc = start_steps(g, &k, e);
+	rc = loop_start(g, e);
+	if (rc == ERR_OK)
+		rc = logs_start(g, start->log_fd, e);
+	if (rc == ERR_OK)
+		rc = start_steps(g, &k, e);
 	wipe(&k, sizeof k);
 	if (rc) {
-		bool is_undone = g->net || !g->alone;
+		bool is_undone = g->net_open || !g->alone;
 
-		if (gateway_stop(g, &undo) || (!is_undone && gateway_undo(o->state_dir, &undo)))
+		if (gateway_stop(g, &undo) || (!is_undone && helper_net_undo(start->helper, &undo)))
 			LOG_ERR("net.undo_failed", F_ERR(&undo));
 		return rc;
 	}
@@ -644,7 +678,7 @@ enum err_code gateway_start(struct gateway **out, const struct options *o, struc
 	loop_timer_set(g->loop, &g->call, loop_now(g->loop) + CALL_NS);
 	loop_timer_set(g->loop, &g->save, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 	say_ready(g);
-	restart_answer(g, o->reply_fd);
+	restart_answer(g, start->reply_fd);
 	*out = g;
 	return ERR_OK;
 }
@@ -659,11 +693,6 @@ bool gateway_restart_wanted(const struct gateway *g)
 	return (g->restart_asked || g->interface_gone) && !g->stop_asked;
 }
 
-bool gateway_interface_gone(const struct gateway *g)
-{
-	return g->interface_gone && !g->stop_asked;
-}
-
 /* ---- stopping ---- */
 
 /* Nobody is served any more; the interface is still there. */
@@ -671,33 +700,32 @@ static void serving_end(struct gateway *g)
 {
 	watchdog_stop(&g->watchdog);
 	core_cancel(&g->core);
+	if (g->control)
+		(void)!helper_unlisten_control(g->helper, NULL); /* or it has ended */
 	control_server_close(g->control);
 	g->control = NULL;
 	apis_close(g->apis);
 	g->apis = NULL;
-	uapi_server_close(g->uapi);
-	g->uapi = NULL;
 	network_close(g->network);
 	g->network = NULL;
-	if (g->backend && backend_engine(g->backend))
-		dataplane_stop(
-			backend_engine(g->backend)); /* no packet passes that is not counted */
+	backend_stop(g->backend); /* no packet passes that is not counted */
 	endpoints_save(g);
 	usage_save(g);
 	g->serving = false;
 }
 
-static void device_end(struct gateway *g)
+static void device_end(struct gateway *g, bool stays)
 {
-	backend_close(g->backend, false);
+	backend_close(g->backend, stays);
 	g->backend = NULL;
 }
 
 static void gateway_free(struct gateway *g)
 {
-	device_end(g);
+	device_end(g, false);
 	store_close(g->store);
-	net_close(g->net);
+	loop_fd_remove(&g->other_logs);
+	helper_unlisten(g->helper);
 	loop_free(g->loop);
 	log_also(NULL, NULL);
 	log_ring_free(g->logs);
@@ -730,57 +758,37 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 
 	if (!g)
 		return ERR_OK;
-	(void)!ready_notify("STOPPING=1", NULL); /* nobody is listening: nothing to do about it */
+	(void)!helper_notify(g->helper, HELPER_IS_STOPPING,
+			     NULL); /* nobody is listening: so be it */
 	asker_refuse(g);
 	if (g->serving)
 		hooks(g, false);
 	serving_end(g);
 	/* Before its masquerade: no packet of a client may leave with the address it has in the
 	 * tunnel.  The store last: until then nobody else takes the journal. */
-	device_end(g);
-	if (g->net)
-		rc = net_undo(g->net, e);
+	device_end(g, false);
+	if (g->net_open)
+		rc = helper_net_undo(g->helper, e);
 	gateway_free(g);
 	return rc;
 }
 
-enum err_code gateway_restart(struct gateway *g, const struct restart *r, struct err *e)
+enum err_code gateway_restart(struct gateway *g, struct err *e)
 {
-	struct err undo = { 0 };
+	const enum helper_ending how = g->interface_gone ? HELPER_RESTARTS_GONE : HELPER_RESTARTS;
+	struct helper_heritage h = { .asker = asker_take(g) };
+	struct helper *helper = g->helper;
 	enum err_code rc;
 
-	int fd = asker_take(g);
-
-	(void)!ready_notify_reloading(NULL);
-	apis_pass_on(g->apis);
+	(void)!helper_notify(g->helper, HELPER_RELOADS, NULL);
+	h.n = apis_pass_on(g->apis, h.listeners, h.owners, HELPER_LISTENERS_MAX);
 	serving_end(g);
 	/* The engine ends with its program.  Others go on, so that no packet is lost meanwhile. */
-	if (backend_is_engine(g->backend))
-		device_end(g);
-	store_close(g->store);
-	g->store = NULL;
-	restart_reply_pass_on(fd);
-	rc = restart_exec(r, g->options->state_dir, e);
-	restart_reply_fail(fd, e);
-	device_end(g);
-	if (net_undo(g->net, &undo))
-		LOG_ERR("net.undo_failed", F_ERR(&undo));
+	device_end(g, true);
 	gateway_free(g);
-	return rc;
-}
-
-enum err_code gateway_undo(const char *state_dir, struct err *e)
-{
-	struct net *n = NULL;
-	char path[PATH_MAX];
-	enum err_code rc = journal_path(path, state_dir, e);
-
-	if (rc || access(path, F_OK) < 0)
-		return rc;
-	rc = net_open(&n, path, e);
-	if (rc)
-		return rc;
-	rc = net_undo(n, e);
-	net_close(n);
+	rc = helper_end(helper, how, &h, e);
+	fd_close(h.asker);
+	for (size_t i = 0; i < h.n; i++)
+		fd_close(h.listeners[i]);
 	return rc;
 }

@@ -12,8 +12,6 @@
 #include "io/tls.h"
 
 #define TLS_DIR "tls"
-#define CERT_FILE "cert.pem"
-#define KEY_FILE "key.pem"
 #define PASSED_ENV "QANAT_GATEWAY_HTTPS"
 /* A caller in order sends one request a connection and keeps it; a panel has a pool of them. */
 #define CONNECTIONS_PER_SOURCE 256
@@ -40,6 +38,8 @@ struct https_server {
 	bool serving; /* it came up whole */
 	struct api apis[HTTPS_APIS];
 	char cert_path[PATH_MAX], key_path[PATH_MAX];
+	enum err_code (*open_tls)(void *ctx, bool is_key, int *fd, struct err *e);
+	void *ctx;
 };
 
 /* ---- texts of options ---- */
@@ -153,7 +153,7 @@ static void access_log(void *ctx, const struct http_access *x)
 
 static enum err_code path_make(char out[PATH_MAX], const char *dir, const char *file, struct err *e)
 {
-	int n = snprintf(out, PATH_MAX, "%s/%s%s%s", dir, TLS_DIR, *file ? "/" : "", file);
+	int n = snprintf(out, PATH_MAX, "%s/%s", dir, file);
 
 	if (n < 0 || n >= PATH_MAX)
 		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
@@ -164,12 +164,12 @@ static enum err_code cert_own(struct https_server *s, const struct https_config 
 {
 	char dir[PATH_MAX];
 	bool created = false;
-	enum err_code rc = path_make(dir, c->state_dir, "", e);
+	enum err_code rc = path_make(dir, c->state_dir, TLS_DIR, e);
 
 	if (rc == ERR_OK)
-		rc = path_make(s->cert_path, c->state_dir, CERT_FILE, e);
+		rc = path_make(s->cert_path, c->state_dir, HTTPS_CERT_FILE, e);
 	if (rc == ERR_OK)
-		rc = path_make(s->key_path, c->state_dir, KEY_FILE, e);
+		rc = path_make(s->key_path, c->state_dir, HTTPS_KEY_FILE, e);
 	if (rc == ERR_OK)
 		rc = dir_make(dir, 0700, e);
 	if (rc == ERR_OK)
@@ -178,6 +178,13 @@ static enum err_code cert_own(struct https_server *s, const struct https_config 
 	if (rc == ERR_OK && created)
 		LOG_NOTE("https.certificate_made", F_STR("file", s->cert_path));
 	return rc;
+}
+
+static enum err_code tls_file_open(void *ctx, const char *path, int *fd, struct err *e)
+{
+	const struct https_server *s = ctx;
+
+	return s->open_tls(s->ctx, strcmp(path, s->key_path) == 0, fd, e);
 }
 
 static enum err_code cert_load(struct https_server *s, const struct https_config *c, struct err *e)
@@ -194,6 +201,10 @@ static enum err_code cert_load(struct https_server *s, const struct https_config
 	else if (!str_copy(s->cert_path, sizeof s->cert_path, str_of(c->cert_path)) ||
 		 !str_copy(s->key_path, sizeof s->key_path, str_of(c->key_path)))
 		rc = err_set(e, ERR_RANGE, "the name of the certificate or its key is too long");
+	s->open_tls = c->open_tls;
+	s->ctx = c->ctx;
+	if (s->open_tls)
+		o.opener = (struct tls_opener){ tls_file_open, s };
 	o.cert_path = s->cert_path;
 	o.key_path = s->key_path;
 	return rc ? rc : tls_server_new(&s->tls, &o, e);
@@ -213,21 +224,30 @@ enum err_code https_server_reload(struct https_server *s, struct err *e)
 
 /* ---- sockets of the program before ---- */
 
-/* "0:17,0:18,1:19": which API, which descriptor. */
-void https_server_pass_on(struct https_server *s)
+size_t https_server_pass_on(struct https_server *s, int *fds, uint8_t *apis, size_t max)
 {
-	struct buf text = { .limit = 1024 };
+	size_t n = 0;
 
 	for (size_t i = 0; s && i < HTTPS_APIS; i++) {
 		struct api *a = &s->apis[i];
 
-		for (size_t k = 0; k < a->n; k++) {
-			if (fcntl(a->fds[k], F_SETFD, 0) < 0)
-				continue; /* it is opened anew then */
-			buf_printf(&text, "%s%zu:%d", text.n ? "," : "", i, a->fds[k]);
+		for (size_t k = 0; k < a->n && n < max; k++) {
+			apis[n] = (uint8_t)i;
+			fds[n++] = a->fds[k];
 			a->fds[k] = -1;
 		}
 	}
+	return n;
+}
+
+/* "0:17,0:18,1:19": which API, which descriptor. */
+void https_listeners_keep(const int *fds, const uint8_t *apis, size_t n)
+{
+	struct buf text = { .limit = 1024 };
+
+	for (size_t i = 0; i < n; i++)
+		if (fcntl(fds[i], F_SETFD, 0) == 0) /* else it is opened anew then */
+			buf_printf(&text, "%s%u:%d", text.n ? "," : "", apis[i], fds[i]);
 	if (text.n && buf_ok(&text))
 		(void)setenv(PASSED_ENV, text.p, 1);
 	buf_done(&text);
@@ -287,6 +307,28 @@ static void passed_close(struct passed *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		fd_close(p->fds[i]);
+}
+
+void https_listeners_inherit(void)
+{
+	const char *before = getenv(PASSED_ENV);
+	char *text = before ? str_dup(str_of(before)) : NULL;
+	struct passed p;
+
+	passed_take(&p);
+	for (size_t i = 0; i < p.n; i++)
+		(void)fcntl(p.fds[i], F_SETFD, 0); /* else it is opened anew */
+	if (text)
+		(void)setenv(PASSED_ENV, text, 1);
+	free(text);
+}
+
+void https_listeners_leave(void)
+{
+	struct passed p;
+
+	passed_take(&p);
+	passed_close(&p);
 }
 
 /* ---- listening ---- */

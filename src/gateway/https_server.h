@@ -22,6 +22,9 @@ enum https_api { HTTPS_PEERS, HTTPS_AGENT, HTTPS_APIS };
 #define HTTPS_PEERS_PORT 8000
 #define HTTPS_AGENT_PORT 8080
 #define HTTPS_ADDRESSES_MAX 8
+/* In the state directory, unless others are given. */
+#define HTTPS_CERT_FILE "tls/cert.pem"
+#define HTTPS_KEY_FILE "tls/key.pem"
 #define HTTPS_NETWORKS_MAX 64
 #define HTTPS_RATE_DEFAULT 5000 /* requests a second of one source */
 
@@ -47,6 +50,9 @@ struct https_config {
 	const char *state_dir;
 	const char *cert_path, *key_path; /* both, or neither: those of the state directory */
 	struct tls_cert_names names; /* of a certificate that is made */
+	/* Opens the certificate, or its key, wherever it is; NULL: it is opened here. */
+	enum err_code (*open_tls)(void *ctx, bool is_key, int *fd, struct err *e);
+	void *ctx;
 	bool allow_tls12;
 	struct https_listener listeners[HTTPS_APIS];
 };
@@ -70,9 +76,15 @@ MUST_CHECK enum err_code https_server_open(struct https_server **out, struct loo
 					   struct err *e);
 /* Loads the certificate again: new connections see it, others go on.  A failure changes nothing. */
 MUST_CHECK enum err_code https_server_reload(struct https_server *s, struct err *e);
-/* Keeps the listening sockets open through execve(2) for the next program's https_server_open, so
- * that who connects meanwhile waits instead of being refused.  Before https_server_close. */
-void https_server_pass_on(struct https_server *s);
+/* Gives away the listening sockets, for the next program's https_server_open, so that who connects
+ * meanwhile waits instead of being refused: up to `max` of them, and the API of each.  Returns how many.
+ * Before https_server_close. */
+size_t https_server_pass_on(struct https_server *s, int *fds, uint8_t *apis, size_t max);
+/* Between the two programs: such sockets stay open through execve(2), and the next one finds them; or,
+ * in a process that found them only to start another that takes them, they are closed. */
+void https_listeners_keep(const int *fds, const uint8_t *apis, size_t n);
+void https_listeners_inherit(void); /* by a child that is about to execute the next program */
+void https_listeners_leave(void);
 /* No new connections; requests under way are answered, for HTTPS_STOP_MS at most, while the loop is
  * run here; then all is closed.  Takes NULL. */
 #define HTTPS_STOP_MS 2000

@@ -3,8 +3,8 @@
  * Understands the reference's files (phantom.json, clients.db) and files of wg-quick(8): a server's,
  * with its clients as peers, and beside it those of the clients.  Nothing of this gateway is looked at
  * or changed here; what cannot be taken over is a sentence in `conflicts`, what is left out one in
- * `warnings`.  Files are opened beneath the directory given, never through a symbolic link, and only
- * regular ones of bounded size.  Holds keys: import_done wipes.
+ * `warnings`.  Files are opened by somebody with the rights for it, beneath the directory given, and only
+ * regular ones of bounded size are read.  Holds keys: import_done wipes.
  */
 #ifndef QANAT_GATEWAY_IMPORT_H
 #define QANAT_GATEWAY_IMPORT_H
@@ -31,9 +31,16 @@ struct import {
 	bool no_memory;
 };
 
+/* Opens files for reading, as helper_open_file; errors carry the kernel's reason in `sys`. */
+struct import_opener {
+	enum err_code (*open)(void *ctx, const char *path, const char *name, int *out,
+			      struct err *e);
+	void *ctx;
+};
 /* Reads the file or directory at `path`.  An error says which file cannot be read, or that there is
  * nothing to import; whatever else is wrong is a conflict. */
-MUST_CHECK enum err_code import_read(struct import *out, const char *path, struct err *e);
+MUST_CHECK enum err_code import_read(struct import *out, const char *path,
+				     const struct import_opener *opener, struct err *e);
 void import_done(struct import *m);
 
 /* ---- what the files of this part share ---- */

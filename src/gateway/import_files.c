@@ -2,9 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -14,51 +12,43 @@
 
 /* ---- opening ---- */
 
-/* Beneath `dir`, through no symbolic link; not waiting for the other end of a FIFO. */
-static int open_beneath(int dir, const char *name)
-{
-	const struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-
-	return (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
-}
+/* Where the files are, and who opens them. */
+struct place {
+	const struct import_opener *opener;
+	const char *path;
+	int fd; /* the directory itself, for its list */
+};
 
 static enum err_code read_whole(struct buf *out, int fd, const char *name, size_t limit,
 				struct err *e)
 {
-	char chunk[16384];
 	struct stat st;
-	ssize_t n;
 
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, errno, "%s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID, "%s is not a regular file", name);
 	out->limit = limit;
-	while ((n = read(fd, chunk, sizeof chunk)) > 0 && buf_ok(out))
-		buf_add(out, chunk, (size_t)n);
-	wipe(chunk, sizeof chunk);
-	if (n < 0)
-		return err_sys(e, errno, "read %s", name);
-	if (!buf_ok(out))
-		return err_set(e, ERR_RANGE, "%s is larger than %zu bytes", name, limit);
-	return ERR_OK;
+	return fd_read(out, fd, name, limit, e);
 }
 
 /* ERR_NOT_FOUND, with `e` untouched, when there is no such file. */
-static enum err_code file_load(struct buf *out, int dir, const char *name, size_t limit,
-			       struct err *e)
+static enum err_code file_load(struct buf *out, const struct place *dir, const char *name,
+			       size_t limit, struct err *e)
 {
-	AUTO(fd_done) int fd = open_beneath(dir, name);
+	AUTO(fd_done) int fd = -1;
+	struct err why = { 0 };
+	enum err_code rc = dir->opener->open(dir->opener->ctx, dir->path, name, &fd, &why);
 
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+	if (rc && (why.sys == ENOENT || why.sys == ENOTDIR))
 		return ERR_NOT_FOUND;
-	if (fd < 0 && (errno == ELOOP || errno == EXDEV))
+	if (rc && (why.sys == ELOOP || why.sys == EXDEV))
 		return err_set(e, ERR_DENIED, "%s is, or leads through, a symbolic link", name);
-	if (fd < 0)
-		return err_sys(e, errno, "open %s", name);
+	if (rc) {
+		if (e)
+			*e = why;
+		return rc;
+	}
 	return read_whole(out, fd, name, limit, e);
 }
 
@@ -99,8 +89,8 @@ static enum err_code text_read(struct import *m, const char *name, struct str te
 }
 
 /* The first of the places where the file may be; *found when it was at one. */
-static enum err_code one_of(struct import *m, int dir, const char *const *names, bool *found,
-			    struct err *e)
+static enum err_code one_of(struct import *m, const struct place *dir, const char *const *names,
+			    bool *found, struct err *e)
 {
 	enum err_code rc = ERR_NOT_FOUND;
 
@@ -143,9 +133,10 @@ static void names_done(struct conf_names *x)
 	free(x->p);
 }
 
-static enum err_code names_read(struct conf_names *x, int dir, const char *path, struct err *e)
+static enum err_code names_read(struct conf_names *x, const struct place *dir, struct err *e)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *path = dir->path;
+	int fd = fcntl(dir->fd, F_DUPFD_CLOEXEC, 0);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *f;
 	enum err_code rc = ERR_OK;
@@ -175,7 +166,8 @@ static enum err_code names_read(struct conf_names *x, int dir, const char *path,
 }
 
 /* Which file is the server's: the one that listens. */
-static enum err_code conf_listens(int dir, const char *name, bool *out, struct err *e)
+static enum err_code conf_listens(const struct place *dir, const char *name, bool *out,
+				  struct err *e)
 {
 	AUTO(buf_done) struct buf text = { 0 };
 	struct wg_conf conf;
@@ -191,8 +183,8 @@ static enum err_code conf_listens(int dir, const char *name, bool *out, struct e
 	return ERR_OK;
 }
 
-static enum err_code server_find(const struct conf_names *x, int dir, const char *path,
-				 const char **out, struct err *e)
+static enum err_code server_find(const struct conf_names *x, const struct place *dir,
+				 const char *path, const char **out, struct err *e)
 {
 	bool listens = false;
 	enum err_code rc = ERR_OK;
@@ -216,8 +208,8 @@ static enum err_code server_find(const struct conf_names *x, int dir, const char
 	return rc;
 }
 
-static enum err_code conf_load(struct import *m, int dir, const char *name, bool server,
-			       struct err *e)
+static enum err_code conf_load(struct import *m, const struct place *dir, const char *name,
+			       bool server, struct err *e)
 {
 	AUTO(buf_done) struct buf text = { 0 };
 	bool ours = false;
@@ -232,11 +224,12 @@ static enum err_code conf_load(struct import *m, int dir, const char *name, bool
 	return rc;
 }
 
-static enum err_code confs_read(struct import *m, int dir, const char *path, struct err *e)
+static enum err_code confs_read(struct import *m, const struct place *dir, const char *path,
+				struct err *e)
 {
 	struct conf_names x = { 0 };
 	const char *server = NULL;
-	enum err_code rc = names_read(&x, dir, path, e);
+	enum err_code rc = names_read(&x, dir, e);
 
 	if (rc == ERR_OK)
 		rc = server_find(&x, dir, path, &server, e);
@@ -252,7 +245,8 @@ static enum err_code confs_read(struct import *m, int dir, const char *path, str
 
 /* ---- all of it ---- */
 
-static enum err_code directory_read(struct import *m, int dir, const char *path, struct err *e)
+static enum err_code directory_read(struct import *m, const struct place *dir, const char *path,
+				    struct err *e)
 {
 	static const char *const settings[] = { "config/phantom.json", "phantom.json", NULL };
 	static const char *const clients[] = { "data/clients.db", "clients.db", NULL };
@@ -275,11 +269,26 @@ static enum err_code file_read_alone(struct import *m, int fd, const char *path,
 	return rc ? rc : text_read(m, path, buf_view(&text), e);
 }
 
-enum err_code import_read(struct import *out, const char *path, struct err *e)
+static enum err_code path_open(int *out, const char *path, const struct import_opener *opener,
+			       struct err *e)
 {
-	/* What root names, root means; but the last step is no link that somebody else has made. */
-	AUTO(fd_done)
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	struct err why = { 0 };
+	enum err_code rc = opener->open(opener->ctx, path, "", out, &why);
+
+	if (rc && why.sys == ELOOP)
+		return err_set(e, ERR_DENIED, "%s is a symbolic link", path);
+	if (rc && why.sys)
+		return err_sys(e, why.sys, "%s", path);
+	if (rc && e)
+		*e = why;
+	return rc;
+}
+
+enum err_code import_read(struct import *out, const char *path, const struct import_opener *opener,
+			  struct err *e)
+{
+	AUTO(fd_done) int fd = -1;
+	struct place dir = { .opener = opener, .path = path };
 	struct import m = { .files = json_array(),
 			    .conflicts = json_array(),
 			    .warnings = json_array() };
@@ -288,14 +297,14 @@ enum err_code import_read(struct import *out, const char *path, struct err *e)
 
 	if (path[0] != '/')
 		rc = err_set(e, ERR_INVALID, "path: give it from the root, as in /opt/x");
-	else if (fd < 0 && errno == ELOOP)
-		rc = err_set(e, ERR_DENIED, "%s is a symbolic link", path);
-	else if (fd < 0 || fstat(fd, &st) < 0)
-		rc = err_sys(e, errno, "%s", path);
-	else if (S_ISDIR(st.st_mode))
-		rc = directory_read(&m, fd, path, e);
 	else
-		rc = file_read_alone(&m, fd, path, e);
+		rc = path_open(&fd, path, opener, e);
+	dir.fd = fd;
+	if (rc == ERR_OK && fstat(fd, &st) < 0)
+		rc = err_sys(e, errno, "%s", path);
+	if (rc == ERR_OK)
+		rc = S_ISDIR(st.st_mode) ? directory_read(&m, &dir, path, e)
+					 : file_read_alone(&m, fd, path, e);
 	if (rc == ERR_OK && m.no_memory)
 		rc = err_set(e, ERR_NOMEM, "%s: out of memory, or more than %d clients", path,
 			     IMPORT_CLIENTS_MAX);

@@ -1,12 +1,12 @@
 /* main.c - program qanat-gateway. */
 
 #include "api/modules.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "gateway/clean_up.h"
-#include "gateway/engine_process.h"
-#include "gateway/gateway.h"
+#include "gateway/control_main.h"
+#include "gateway/device_process.h"
+#include "gateway/helper_process.h"
 #include "gateway/restart_reply.h"
 
 #define EXIT_USAGE 2
@@ -46,54 +46,8 @@ static void restart_failed(const struct restart *r)
 {
 	struct err e = { 0 };
 
-	if (*r->state_dir && gateway_undo(r->state_dir, &e))
+	if (*r->state_dir && helper_process_undo(r->state_dir, &e))
 		LOG_ERR("net.undo_failed", F_ERR(&e));
-}
-
-/* Whether to start again; says why not. */
-static bool go_on(const struct gateway *g, struct restart *r)
-{
-	struct err e = { 0 };
-
-	if (!gateway_restart_wanted(g))
-		return false;
-	if (gateway_interface_gone(g) &&
-	    restart_lost(r, (uint64_t)(clock_mono_ns() / NS_PER_S), &e)) {
-		LOG_ERR("gateway.failed", F_ERR(&e));
-		return false;
-	}
-	return true;
-}
-
-static int serve(const struct options *o, struct restart *r)
-{
-	struct gateway *g = NULL;
-	struct err e = { 0 }, undo = { 0 };
-	enum err_code rc = gateway_start(&g, o, &e);
-
-	if (rc) {
-		LOG_ERR("gateway.start_failed", F_ERR(&e));
-		restart_reply_fail(o->reply_fd, &e);
-		return EXIT_FAILURE;
-	}
-	rc = gateway_run(g, &e);
-	if (rc)
-		LOG_ERR("gateway.failed", F_ERR(&e));
-	if (go_on(g, r)) {
-		(void)gateway_restart(g, r, &e);
-		LOG_ERR("gateway.restart_failed", F_ERR(&e));
-		return EXIT_FAILURE;
-	}
-	if (gateway_interface_gone(g))
-		rc = ERR_CLOSED;
-	if (gateway_stop(g, &undo)) {
-		LOG_ERR("net.undo_failed", F_ERR(&undo));
-		rc = undo.code;
-	}
-	if (rc)
-		return EXIT_FAILURE;
-	LOG_NOTE("gateway.stopped");
-	return EXIT_SUCCESS;
 }
 
 static int clean_up(const struct options *o)
@@ -129,8 +83,7 @@ static int run_options(struct options *o, struct restart *r, int reply_fd, int a
 	if (o->clean_up)
 		return clean_up(o);
 	o->restarted = *r->state_dir != 0;
-	o->reply_fd = reply_fd;
-	return serve(o, r);
+	return helper_process_run(o, r, reply_fd);
 }
 
 static int run(struct restart *r, int reply_fd, int argc, char **argv)
@@ -155,9 +108,13 @@ int main(int argc, char **argv)
 		LOG_ERR("gateway.start_failed", F_ERR(&e));
 		return EXIT_FAILURE;
 	}
-	if (argc == 3 && strcmp(argv[1], ENGINE_ARGUMENT) == 0) {
+	if (argc == 3 && strcmp(argv[1], DEVICE_ARGUMENT) == 0) {
 		restart_done(&r);
-		return engine_process_main(argv[2]);
+		return device_process_main(argv[2]);
+	}
+	if (argc >= 3 && strcmp(argv[1], CONTROL_ARGUMENT) == 0) {
+		restart_done(&r);
+		return crypto_init() ? control_main(argc - 2, argv + 2) : EXIT_FAILURE;
 	}
 	status = run(&r, restart_reply_take(), argc, argv);
 	restart_done(&r);

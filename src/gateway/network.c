@@ -5,9 +5,8 @@
 #include "net/guard.h"
 
 struct network {
-	struct net *net;
+	struct helper *helper;
 	struct loop *loop;
-	struct net_watch *watch;
 	struct net_guard guard;
 	struct loop_timer look;
 	struct network_status status;
@@ -53,7 +52,7 @@ static enum err_code repair(struct network *w, struct err *e)
 	enum err_code rc;
 
 	w->repaired = 0;
-	rc = net_repair(w->net, difference, w, e);
+	rc = helper_net_repair(w->helper, difference, w, e);
 	w->fn = NULL;
 	w->status.looks++;
 	if (w->repaired) {
@@ -84,7 +83,7 @@ static void uplink_find(struct network *w, uint8_t family, char out[16])
 {
 	struct ip_addr source;
 
-	if (net_default_route(w->net, family, &source, out, NULL))
+	if (helper_net_default_route(w->helper, family, &source, out, NULL))
 		out[0] = '\0';
 }
 
@@ -114,10 +113,10 @@ static void look_due(struct loop_timer *t)
 	(void)!repair(w, &e); /* has logged it */
 }
 
-static void changed(void *ctx, const struct net_culprit *who)
+void network_changed(struct network *w, const struct net_culprit *who)
 {
-	struct network *w = ctx;
-
+	if (!w)
+		return;
 	if (who && who->program[0]) {
 		memcpy(w->status.culprit, who->program, sizeof w->status.culprit);
 		w->status.culprit_pid = who->pid;
@@ -126,17 +125,17 @@ static void changed(void *ctx, const struct net_culprit *who)
 	arm(w);
 }
 
-enum err_code network_open(struct network **out, struct net *n, struct loop *l, struct err *e)
+enum err_code network_open(struct network **out, struct helper *h, struct loop *l, struct err *e)
 {
 	struct network *w = calloc(1, sizeof *w);
 	enum err_code rc;
 
 	if (!w)
 		return err_set(e, ERR_NOMEM, "no memory to watch the network");
-	w->net = n;
+	w->helper = h;
 	w->loop = l;
 	w->look.fire = look_due;
-	rc = net_watch_open(&w->watch, n, l, changed, w, e);
+	rc = helper_net_watch(h, true, e);
 	if (rc) {
 		network_close(w);
 		return rc;
@@ -154,7 +153,7 @@ void network_close(struct network *w)
 	if (!w)
 		return;
 	loop_timer_cancel(&w->look);
-	net_watch_close(w->watch);
+	(void)!helper_net_watch(w->helper, false, NULL); /* or it has ended */
 	free(w);
 }
 

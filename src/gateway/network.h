@@ -11,7 +11,7 @@
 #define QANAT_GATEWAY_NETWORK_H
 
 #include "io/loop.h"
-#include "net/net.h"
+#include "priv/helper.h"
 
 struct network;
 
@@ -26,9 +26,11 @@ struct network_status {
 	uint32_t culprit_pid;
 };
 
-/* After net_apply.  `n` and `l` are kept until network_close. */
-MUST_CHECK enum err_code network_open(struct network **out, struct net *n, struct loop *l,
+/* After helper_net_apply.  `h` and `l` are kept until network_close. */
+MUST_CHECK enum err_code network_open(struct network **out, struct helper *h, struct loop *l,
 				      struct err *e);
+/* The helper says that something has changed.  Takes NULL. */
+void network_changed(struct network *w, const struct net_culprit *who);
 void network_close(struct network *w);
 /* Repairs now, whatever the guard says; fn as in net_repair. */
 enum err_code network_repair(struct network *w, net_difference_fn *fn, void *ctx, struct err *e);

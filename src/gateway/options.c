@@ -27,6 +27,15 @@ static const struct opt opts[] = {
 	  .env = CONTROL_SOCKET_ENV,
 	  .metavar = "PATH",
 	  .help = "control socket for qanat" },
+	{ .name = "user",
+	  .type = OPT_TEXT,
+	  .offset = AT(user),
+	  .min = 1,
+	  .max = 32,
+	  .env = "QANAT_USER",
+	  .metavar = "NAME",
+	  .help = "user of the process that serves the APIs and keeps the state (default: qanat, "
+		  "where there is one)" },
 	{ .name = "ready-fd",
 	  .type = OPT_U32,
 	  .offset = AT(ready_fd),
@@ -110,12 +119,6 @@ static const struct opt opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = AT(no_offload),
 	  .help = "do not use segmentation offloads of TUN and UDP" },
-	{ .name = "separate",
-	  .type = OPT_FLAG,
-	  .offset = AT(separate),
-	  .env = "QANAT_SEPARATE",
-	  .help = "run the engine in a process of its own, which has no rights but its open "
-		  "descriptors" },
 	{ .name = "peer-api-listen",
 	  .type = OPT_TEXT,
 	  .offset = AT(api.peers_listen),
@@ -307,7 +310,12 @@ const struct opt_program gateway_program = {
 		"Limits of clients and client_why need the engine.\n"
 		"A daemon named by --backend uapi:PATH keeps its interface, whose name --interface "
 		"must give; a gateway that stops takes its key and its peers out of it.\n"
-		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1.",
+		"A supervisor that sets NOTIFY_SOCKET is told READY=1, RELOADING=1 and "
+		"STOPPING=1.\n\n"
+		"It is three processes: a small one with the rights of root, which changes the "
+		"host's network; one that keeps the state and serves the control socket and the "
+		"APIs, as the user --user, in a sandbox; and one that carries the packets, without "
+		"any rights.",
 	.extra =
 		"FILES\n"
 		"  tls/cert.pem and tls/key.pem in the state directory are made when HTTPS is "
@@ -561,6 +569,7 @@ enum err_code options_parse(struct options *o, int argc, char **argv, struct err
 
 void options_done(struct options *o)
 {
+	api_options_done(&o->api);
 	env_file_done(&o->env);
 	free(o->state_text);
 	o->state_text = NULL;

@@ -16,7 +16,7 @@ struct options {
 	const char *backend; /* as device_choice_parse reads it */
 	uint32_t workers;
 	bool no_offload;
-	bool separate; /* the engine in a process of its own */
+	const char *user; /* of the control process; NULL: RIGHTS_USER, where there is one */
 	bool forget_endpoints;
 	bool log_json;
 	const char *log_level;
@@ -24,7 +24,6 @@ struct options {
 	bool clean_up; /* instead of serving */
 	bool help, version;
 	bool restarted; /* no option: goes on where another run in this process stopped */
-	int reply_fd; /* no option: who waits for that, or -1 */
 
 	struct api_options api;
 	const char *env_file;

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "gateway/ready.h"
 
 /* No manager asks for more than a day. */
 #define USEC_MAX (86400ull * 1000000)
@@ -37,8 +36,6 @@ static void due(struct loop_timer *t)
 	struct err e = { 0 };
 	enum err_code rc = w->check(w->ctx, &e);
 
-	if (rc == ERR_OK)
-		rc = ready_notify("WATCHDOG=1", &e);
 	if (rc && !w->failing)
 		LOG_ERR("watchdog.silent", F_ERR(&e));
 	w->failing = rc != ERR_OK;

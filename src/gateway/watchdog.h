@@ -12,7 +12,7 @@ struct watchdog {
 	struct loop *loop;
 	struct loop_timer due;
 	int64_t interval_ns;
-	/* Whether the work goes on; must not wait for long. */
+	/* Whether the work goes on, and if so, tells the manager; must not wait for long. */
 	enum err_code (*check)(void *ctx, struct err *e);
 	void *ctx;
 	bool failing; /* said once */

@@ -214,7 +214,7 @@ for ((round = 0; round < rounds; round++)); do
 	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start: $(tail -n 3 "$work/gateway.log")"; break; }
 	put "" "${forms[new]}" >/dev/null 2>&1
 	wait "$gateway" 2>/dev/null
-	[ $? = 137 ] && dead=$((dead + 1))
+	[ $? != 0 ] && dead=$((dead + 1)) # control was killed, and with it the gateway
 	with=(A=)
 	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start again: $(tail -n 3 "$work/gateway.log")"; break; }
 	got=$(whole)

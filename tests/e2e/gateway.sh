@@ -436,19 +436,21 @@ gateway_start && q add_client client_name=old >/dev/null && q add_client client_
 stop "$gateway"
 rm -rf "$work/template" && mv "$state" "$work/template"
 
-# crash_once K fresh|old: dies at the K-th passing of any point, then starts again; 1 when it did not die.
+# crash_once K fresh|old: one of its processes dies at the K-th passing of any point, then it starts again; 1
+# when none did.
 crash_once() {
 	local k=$1 kind=$2 added='' removed='' died=0 n
 	forget
 	[ "$kind" = old ] && cp -a "$work/template" "$state"
-	with=(QANAT_CRASH_AT="$k")
+	rm -f "$work/counter"
+	with=(QANAT_CRASH_AT="$k" QANAT_FAULT_COUNTER="$work/counter")
 	if gateway_start; then
 		added=$(code add_client client_name=new 2>/dev/null)
 		[ "$kind" = old ] && removed=$(code remove_client client_name=gone 2>/dev/null)
 		kill -0 "$gateway" 2>/dev/null && stop "$gateway"
 	fi
 	wait "$gateway" 2>/dev/null
-	[ $? -eq 137 ] && died=1
+	[ $? -ne 0 ] && died=1 # killed itself, or one of its processes was
 	with=(A=)
 	if ! gateway_start; then
 		not_ok "crash $kind $k: starts again" "$(tail -n 3 "$work/gateway.log")"

@@ -14,6 +14,7 @@ QANAT_BIN=${QANAT_BIN:-$top/build/src}
 export PATH="$QANAT_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 id=$$
 work=$(mktemp -d "/tmp/qanat-e2e.$id.XXXX")
+chmod 711 "$work" # the gateway's own user passes through
 passed=0 failed=0 skipped=0
 namespaces=() pids=()
 

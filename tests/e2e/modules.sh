@@ -247,11 +247,12 @@ if [ -n "${QANAT_FAULT_BIN:-}" ]; then
 	for ((k = first + 1; k <= last; k += k < last - 8 ? stride : 1)); do
 		rm -rf "$state"
 		cp -a "$work/state.old" "$state"
-		with=("QANAT_CRASH_AT=$k")
+		rm -f "$work/counter"
+		with=("QANAT_CRASH_AT=$k" QANAT_FAULT_COUNTER="$work/counter")
 		if ! gateway_start; then n_bad=$((n_bad + 1)); not_ok "killed at step $k" "it died before the change"; continue; fi
 		change
 		answered=$(jq -r .success "$work/change.out" 2>/dev/null)
-		if kill -0 "$gateway" 2>/dev/null; then not_ok "killed at step $k" "it lives"; stop "$gateway"; continue; fi
+		if ! wait_for 5 gone "$gateway"; then not_ok "killed at step $k" "it lives"; stop "$gateway"; continue; fi
 		wait "$gateway" 2>/dev/null
 		with=(A=)
 		if ! gateway_start; then

@@ -1,9 +1,9 @@
 #!/bin/bash
-# processes.sh - the engine in a process of its own: what it may do, as the kernel shows it, and that it works so.
+# processes.sh - the processes of a gateway: what each may do, as the kernel shows it, and that it works so.
 #
 #    client host C                  gateway host G
 #    192.0.2.2/24  ---------------  192.0.2.1/24
-#    10.8.0.2      ===============  10.8.0.1        qanat-wg and qanat-gateway --separate
+#    10.8.0.2      ===============  10.8.0.1        qanat-wg and qanat-gateway
 #
 # docs/operations/security.md lists the same rights for people.
 . "$(dirname "$0")/lib.sh"
@@ -19,12 +19,13 @@ addr_add C eth0 192.0.2.2/24
 ready_or_dead() { [ -s "$work/ready" ] || ! kill -0 "$gateway" 2>/dev/null; }
 gateway_start() {
 	rm -f "$work/ready"
-	ns_spawn G gateway.log qanat-gateway --separate --workers $workers --state "$state" --socket "$sock" \
+	ns_spawn G gateway.log qanat-gateway --workers $workers --state "$state" --socket "$sock" \
 		--interface "$if_g" --network6 none --endpoint 192.0.2.1 --ready-fd 9 9>"$work/ready"
 	gateway=$spawned
 	wait_for 20 ready_or_dead && [ -s "$work/ready" ]
 }
-engine_find() { engine=$(pgrep -P "$gateway") && [ -n "$engine" ]; }
+engine_find() { engine=$(pgrep -P "$gateway" -f -- --as-device) && [ -n "$engine" ]; }
+control_find() { control=$(pgrep -P "$gateway" -f -- --as-control) && [ -n "$control" ]; }
 q() { qanat --socket "$sock" --json "$@"; }
 reaches() { ns C ping -c 1 -W 1 10.8.0.1; }
 another_engine() { engine_find && [ "$engine" != "$before" ] && q core server_status >/dev/null; }
@@ -33,47 +34,82 @@ no_interface() { ! ip -n "q${id}G" link show "$if_g"; }
 
 check "starts" gateway_start
 check "there is an engine" engine_find
-check_eq "it is the same program" "$(readlink /proc/"$gateway"/exe)" "$(readlink /proc/"$engine"/exe)"
+check "there is a control process" control_find
+for p in "$engine" "$control"; do
+	check_eq "it is the same program" "$(readlink /proc/"$gateway"/exe)" "$(readlink /proc/"$p"/exe)"
+done
+check_eq "there is nothing else" "$(printf '%s\n' "$control" "$engine" | sort)" "$(pgrep -P "$gateway" | sort)"
 
 # ---- rights, as /proc has them ----
 
 status() { awk -v k="$2:" '$1 == k { print $2 }' "$1"; }
-for t in /proc/"$engine"/task/*; do
-	n=$(basename "$t")
-	[ "$n" = "$engine" ] && n=main || n="thread $((n - engine))"
-	for set in CapInh CapPrm CapEff CapAmb CapBnd; do
-		check_eq "$n: $set is empty" 0000000000000000 "$(status "$t/status" $set)"
+limit_of() { awk -v n="$2" 'index($0, n) == 1 { sub(n, ""); print $1 "/" $2 }' /proc/"$1"/limits; }
+confined() { # confined NAME PID: no capability, system calls filtered, in each of its threads
+	local t n set
+	for t in /proc/"$2"/task/*; do
+		n=$(basename "$t")
+		[ "$n" = "$2" ] && n="$1: main" || n="$1: thread $((n - $2))"
+		for set in CapInh CapPrm CapEff CapAmb CapBnd; do
+			check_eq "$n: $set is empty" 0000000000000000 "$(status "$t/status" $set)"
+		done
+		check_eq "$n: gains no privileges" 1 "$(status "$t/status" NoNewPrivs)"
+		if [ -n "$(status /proc/self/status Seccomp)" ]; then
+			check_eq "$n: system calls are filtered" 2 "$(status "$t/status" Seccomp)"
+		else
+			skip "$n: system calls are filtered" "this kernel has no seccomp"
+		fi
 	done
-	check_eq "$n: gains no privileges" 1 "$(status "$t/status" NoNewPrivs)"
-	if [ -n "$(status /proc/self/status Seccomp)" ]; then
-		check_eq "$n: system calls are filtered" 2 "$(status "$t/status" Seccomp)"
-	else
-		skip "$n: system calls are filtered" "this kernel has no seccomp"
-	fi
-done
-check_eq "threads: main, control, workers" $((2 + workers)) "$(ls /proc/"$engine"/task | wc -l)"
-limit_of() { awk -v n="$1" 'index($0, n) == 1 { sub(n, ""); print $1 "/" $2 }' /proc/"$engine"/limits; }
-check_eq "no core dumps" 0/0 "$(limit_of "Max core file size")"
-check_eq "no locked memory" 0/0 "$(limit_of "Max locked memory")"
+	check_eq "$1: no core dumps" 0/0 "$(limit_of "$2" "Max core file size")"
+	check_eq "$1: no locked memory" 0/0 "$(limit_of "$2" "Max locked memory")"
+}
+confined engine "$engine"
+confined control "$control"
+check_eq "engine, threads: main, control, workers" $((2 + workers)) "$(ls /proc/"$engine"/task | wc -l)"
+check_eq "control has one thread" 1 "$(ls /proc/"$control"/task | wc -l)"
+check_eq "the helper has one thread" 1 "$(ls /proc/"$gateway"/task | wc -l)"
+user=$(id -u qanat 2>/dev/null)
+if [ -n "$user" ]; then
+	check_eq "control is nobody's root" "$user $user $user $user" \
+		"$(awk '$1 == "Uid:" { print $2, $3, $4, $5 }' /proc/"$control"/status)"
+	check_eq "nor in a group of root's" "" "$(awk '$1 == "Groups:" { $1 = ""; print $0 }' /proc/"$control"/status | tr -d ' ')"
+	check_eq "its state is its own" "$user 700" "$(stat -c '%u %a' "$state")"
+	check_eq "but what root will put back is root's" "0 600" "$(stat -c '%u %a' "$state/net.journal")"
+else
+	skip "control is nobody's root" "there is no user qanat"
+fi
 
 # ---- descriptors ----
 
-for fd in /proc/"$engine"/fd/*; do
-	case $(basename "$fd") in 0 | 1 | 2) ;; *) readlink "$fd" ;; esac
-done | sed 's/socket:.*/socket/' | sort | uniq -c | awk '{ print $2 "=" $1 }' >"$work/fds"
-check_eq "one TUN queue a worker" "/dev/net/tun=$workers" "$(grep tun "$work/fds")"
-# Two UDP sockets a worker, netlink for the link and for routes, the keeper, the gateway, and the listener.
-check_eq "sockets" "socket=$((2 * workers + 5))" "$(grep socket "$work/fds")"
-check_eq "nothing else is open" "" "$(grep -vE '^(/dev/net/tun|socket|anon_inode:(\[eventfd\]|\[eventpoll\]|inotify))=' "$work/fds")"
+fds_of() { # fds_of PID: kinds and how many
+	local fd
+	for fd in /proc/"$1"/fd/*; do
+		case $(basename "$fd") in 0 | 1 | 2) ;; *) readlink "$fd" ;; esac
+	done | sed 's/socket:.*/socket/' | sort | uniq -c | awk '{ print $2 "=" $1 }'
+}
+fds_of "$engine" >"$work/fds"
+check_eq "engine: one TUN queue a worker" "/dev/net/tun=$workers" "$(grep tun "$work/fds")"
+# Two UDP sockets a worker, netlink for the link and for routes, the keeper, the log, control, and the listener.
+check_eq "engine: sockets" "socket=$((2 * workers + 6))" "$(grep socket "$work/fds")"
+check_eq "engine: nothing else is open" "" \
+	"$(grep -vE '^(/dev/net/tun|socket|anon_inode:(\[eventfd\]|\[eventpoll\]|inotify))=' "$work/fds")"
+fds_of "$control" >"$work/fds"
+check_eq "control: files of its state alone" "" \
+	"$(grep -vE "^($state/(gateway\.db(-wal|-shm)?|store\.lock)|socket|anon_inode:(\[eventpoll\]|\[timerfd\]|\[eventfd\]))=" "$work/fds")"
+check_eq "control: no TUN" "" "$(grep tun "$work/fds")"
 
-# ---- what is forbidden fails: the engine tries it before it is ready ----
+# ---- what is forbidden fails: each tries it before it is ready ----
 
 if [ -n "$(status /proc/self/status Seccomp)" ]; then
-	check_has "a file, a socket, a program, a signal: each was refused" "$(cat "$work/gateway.log")" \
+	check_has "engine: a file, a socket, a program, a signal: each was refused" "$(cat "$work/gateway.log")" \
 		"engine.confined pid=$engine seccomp=1"
+	check_has "control: a program, a file of the host: each was refused" "$(cat "$work/gateway.log")" \
+		"control.confined pid=$control uid=[0-9]+ seccomp=1"
 else
-	skip "a file, a socket, a program, a signal: each was refused" "this kernel has no seccomp"
+	skip "what is forbidden was refused" "this kernel has no seccomp"
 fi
+check_eq "it reads what it may" true "$(q core server_status | jq .success)"
+mkdir "$work/host" && printf '[Interface]\nPrivateKey = x\n' >"$work/host/passwd"
+check_has "an import reads no other file" "$(q core import_installation path="$work/host/passwd" | jq -r .error)" 'import reads'
 
 # ---- and it works ----
 
@@ -110,9 +146,9 @@ check "packets still pass" wait_for 10 reaches
 
 # ---- ends ----
 
-kill -TERM "$engine"
-kill -INT "$engine"
-check "a signal for all processes leaves the engine alone" reaches
+for s in TERM INT HUP; do kill -$s "$engine" "$control"; done
+check "a signal for all processes leaves engine and control alone" reaches
+check "both go on" q core server_status
 before=$engine
 kill -KILL "$engine"
 check "a dead engine is started again" wait_for 20 another_engine
@@ -126,6 +162,16 @@ kill -USR2 "$gateway"
 check "a restart in place brings a new engine" wait_for 20 another_engine
 check "the old one is gone" dead "$before"
 check "packets pass after the restart" wait_for 30 reaches
+control_find
+kill -KILL "$control"
+check "a gateway whose control process is killed ends" wait_for 10 dead "$gateway"
+wait "$gateway"
+check_eq "as one that failed" 1 $?
+check "its engine ends with it" wait_for 10 dead "$engine"
+check "what it did to the host is left for the next start" ns G nft list table inet "qanat_$if_g"
+check "which goes on from there" gateway_start
+check "packets pass after that" wait_for 30 reaches
+engine_find
 kill -KILL "$gateway"
 check "the engine ends with a gateway that is killed" wait_for 10 dead "$engine"
 check "and the interface with it" wait_for 5 no_interface

@@ -101,13 +101,15 @@ static int start(void **state)
 {
 	const struct control_handler handler = { NULL, echo, refuse };
 	struct err e = { 0 };
+	int listener = -1;
 
 	(void)state;
 	(void)snprintf(dir, sizeof dir, "/tmp/qanat-control-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
 	(void)snprintf(path, sizeof path, "%s/run/control.sock", dir);
-	if (loop_new(&loop, &e) || control_server_open(&server, loop, path, &handler, &e)) {
+	if (loop_new(&loop, &e) || control_listen(&listener, path, &e) ||
+	    control_server_open(&server, loop, listener, &handler, &e)) {
 		print_message("%s\n", e.msg);
 		return -1;
 	}
@@ -121,6 +123,7 @@ static int end(void **state)
 	(void)state;
 	loop_stop(loop);
 	(void)pthread_join(thread, NULL);
+	control_unlisten(path);
 	control_server_close(server);
 	loop_free(loop);
 	(void)snprintf(sub, sizeof sub, "%s/run", dir);

@@ -3,6 +3,8 @@
 #include <ftw.h>
 #include <unistd.h>
 
+#include "priv/helper_serve.h"
+
 static void limits_change(struct wg_limits_info *to, const struct wg_limits_change *c)
 {
 	if (c->set & WG_SET_RATE_UP)
@@ -62,6 +64,26 @@ static enum err_code change_peers(void *ctx, const struct wg_peer_change *c, siz
 	for (size_t i = 0; rc == ERR_OK && i < n; i++)
 		rc = change_peer(ctx, &c[i], e);
 	return rc;
+}
+
+static enum err_code hooks(void *ctx, const char *ifname, const char *text, bool goes_on,
+			   struct err *e)
+{
+	struct hooks h = { 0 };
+	enum err_code rc = hooks_parse(&h, str_of(text), ifname, STR(""), e);
+
+	(void)ctx;
+	if (rc == ERR_OK)
+		rc = hooks_run(&h, goes_on, e);
+	hooks_done(&h);
+	return rc;
+}
+
+static enum err_code open_file(void *ctx, const char *path, const char *name, int *out,
+			       struct err *e)
+{
+	(void)ctx;
+	return helper_file_open(path, name, out, e);
 }
 
 static bool peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
@@ -184,6 +206,8 @@ static bool core_open(struct fake_host *h, const struct settings_given *given)
 	h->core.host.drops = drops;
 	h->core.host.change_peers = change_peers;
 	h->core.host.interfaces = interfaces;
+	h->core.host.hooks = hooks;
+	h->core.host.open_file = open_file;
 	h->core.host.set_server = set_server;
 	if (store_open(&h->core.store, h->dir, &e) ||
 	    settings_load(&h->core.settings, h->core.store, given, &e) ||

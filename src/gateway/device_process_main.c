@@ -1,6 +1,8 @@
-/* The engine's process itself (engine_process.h). */
+/* The device's process itself (device_process.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -9,16 +11,21 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "device/relay.h"
 #include "device/uapi_server.h"
-#include "gateway/engine_hello.h"
-#include "gateway/engine_process.h"
+#include "gateway/device_hello.h"
+#include "gateway/device_process.h"
+#include "gateway/log_fd.h"
 #include "priv/engine_link.h"
 #include "priv/message.h"
 #include "priv/sandbox.h"
 
+/* So long after its interface was deleted the process notices. */
+#define KERNEL_LOOK_MS 1000
+
 struct engine {
 	int link; /* to the keeper */
-	int fds[ENGINE_FDS]; /* -1: handed on */
+	int fds[DEVICE_FDS]; /* -1: handed on, or none */
 	struct dataplane *dp;
 	struct uapi_server *uapi;
 	struct loop *loop;
@@ -91,7 +98,9 @@ static void interface_gone(struct loop_fd *w, uint32_t events)
 	(void)events;
 	g->gone = true;
 	loop_fd_remove(w);
-	loop_stop(g->loop);
+	/* What it has counted, and where its peers were, is asked for once more: it ends when it is told to. */
+	if (engine_link_gone(&g->link, NULL))
+		loop_stop(g->loop);
 }
 
 static enum err_code watches_start(struct engine *g, struct err *e)
@@ -109,14 +118,14 @@ static enum err_code watches_start(struct engine *g, struct err *e)
 /* wg(8) loses sight of the interface, its clients do not. */
 static void uapi_gone(void *ctx)
 {
-	const struct engine_hello *h = ctx;
+	const struct device_hello *h = ctx;
 
 	LOG_WARNING("uapi.socket_removed", F_STR("interface", h->ifname));
 }
 
 static void uapi_refused(void *ctx, const struct err *why)
 {
-	const struct engine_hello *h = ctx;
+	const struct device_hello *h = ctx;
 
 	LOG_WARNING("uapi.refused", F_STR("interface", h->ifname), F_ERR(why));
 }
@@ -129,18 +138,18 @@ static int fd_take(int *fd)
 	return taken;
 }
 
-static enum err_code uapi_start(struct engine *g, struct engine_hello *h, struct err *e)
+static enum err_code uapi_start(struct engine *g, struct device_hello *h, struct err *e)
 {
 	enum err_code rc = uapi_server_open(&g->uapi, g->loop, g->dp, h->ifname,
-					    fd_take(&g->fds[ENGINE_FD_LISTEN]), uapi_gone, h, e);
+					    fd_take(&g->fds[DEVICE_FD_LISTEN]), uapi_gone, h, e);
 
 	if (rc)
 		return rc;
 	uapi_server_on_refused(g->uapi, uapi_refused, h);
-	return uapi_server_add_owner(g->uapi, fd_take(&g->fds[ENGINE_FD_UAPI]), e);
+	return uapi_server_add_owner(g->uapi, fd_take(&g->fds[DEVICE_FD_UAPI]), e);
 }
 
-static enum err_code engine_start(struct engine *g, struct engine_hello *h, struct err *e)
+static enum err_code engine_start(struct engine *g, struct device_hello *h, struct err *e)
 {
 	const struct dataplane_config c = {
 		.ifname = h->ifname,
@@ -155,6 +164,7 @@ static enum err_code engine_start(struct engine *g, struct engine_hello *h, stru
 		.unpinned = h->unpinned,
 		.outside = { .open_sockets = engine_link_sockets,
 			     .set_mark = engine_link_mark,
+			     .set_super_packet = engine_link_super_packet,
 			     .opened = rights_drop,
 			     .ctx = &g->link },
 	};
@@ -167,9 +177,9 @@ static enum err_code engine_start(struct engine *g, struct engine_hello *h, stru
 	return rc ? rc : watches_start(g, e);
 }
 
-static enum err_code hello_take(struct engine *g, struct engine_hello *h, struct err *e)
+static enum err_code hello_take(struct engine *g, struct device_hello *h, struct err *e)
 {
-	size_t n = ENGINE_FDS;
+	size_t n = DEVICE_FDS;
 	enum err_code rc;
 
 	/* All of ours are close-on-exec: this is for those that the gateway was started with. */
@@ -179,10 +189,91 @@ static enum err_code hello_take(struct engine *g, struct engine_hello *h, struct
 	if (rc)
 		return rc;
 	h->ifname[sizeof h->ifname - 1] = 0;
+	if (n != (h->is_kernel ? DEVICE_FD_LISTEN : DEVICE_FDS))
+		return err_set(e, ERR_INVALID, "%zu descriptors came", n);
 	log_set_level((enum log_level)h->log_level);
 	log_json(h->log_json);
-	return n == ENGINE_FDS ? ERR_OK : err_set(e, ERR_INVALID, "%zu descriptors came", n);
+	log_fd_begin(&g->fds[DEVICE_FD_LOG]);
+	return ERR_OK;
 }
+
+/* ---- the kernel's driver ---- */
+
+/* Netlink is open; its messages are weighed by the rights of who sends them. */
+static enum err_code kernel_rights_drop(struct err *e)
+{
+	static const struct sandbox rights = {
+		.capabilities = 1ull << CAP_NET_ADMIN,
+		.calls = SANDBOX_CALLS_BASE | SANDBOX_CALLS_MESSAGES,
+	};
+	struct sandbox_report report;
+	enum err_code rc = sandbox_enter(&rights, &report, e);
+
+	if (rc == ERR_OK)
+		LOG_NOTE("kernel.confined", F_INT("pid", getpid()),
+			 F_INT("seccomp", report.seccomp), F_INT("landlock", report.landlock_abi));
+	return rc;
+}
+
+static enum err_code kernel_open(struct relay **out, struct device **d, struct engine *g,
+				 const struct device_hello *h, struct err *e)
+{
+	const struct device_kernel_config c = {
+		.ifname = h->ifname,
+		.existing = h->exclusive ? DEVICE_MUST_BE_NEW : DEVICE_MAY_EXIST,
+		.mtu = h->mtu,
+	};
+	enum err_code rc = device_open_kernel(d, &c, e);
+
+	if (rc == ERR_OK)
+		rc = kernel_rights_drop(e);
+	if (rc) {
+		device_close(*d);
+		return rc;
+	}
+	return relay_new(out, *d, fd_take(&g->fds[DEVICE_FD_UAPI]), e);
+}
+
+/* Until its keeper or its asker ends, or its interface. */
+static void kernel_serve(const struct engine *g, int uapi, struct relay *r, struct device *d)
+{
+	struct pollfd on[] = { { .fd = g->link, .events = POLLIN },
+			       { .fd = uapi, .events = POLLIN } };
+
+	for (;;) {
+		int n = poll(on, ARRAY_LEN(on), KERNEL_LOOK_MS);
+
+		if (n < 0 && errno != EINTR)
+			return;
+		if (n > 0 && on[0].revents)
+			return;
+		if (n > 0 && on[1].revents && !relay_serve(r))
+			return;
+		if (n == 0 && device_alive(d, NULL))
+			return;
+	}
+}
+
+static enum err_code kernel_run(struct engine *g, const struct device_hello *h, struct err *e)
+{
+	int uapi = g->fds[DEVICE_FD_UAPI];
+	struct relay *r = NULL;
+	struct device *d = NULL;
+	struct err why = { 0 };
+	enum err_code rc = kernel_open(&r, &d, g, h, &why);
+
+	if (rc) {
+		(void)!engine_link_report(&g->link, rc, &why, NULL); /* or nobody is there */
+		return rc;
+	}
+	rc = engine_link_report(&g->link, ERR_OK, NULL, e);
+	if (rc == ERR_OK)
+		kernel_serve(g, uapi, r, d);
+	relay_free(r);
+	return rc;
+}
+
+/* ---- both ---- */
 
 /* Signals of a terminal and of a service manager go to all processes: the gateway, which gets them
  * too, says when it is time. */
@@ -196,10 +287,12 @@ static void signals_ignore(void)
 
 static enum err_code serve(struct engine *g, struct err *e)
 {
-	struct engine_hello h;
+	struct device_hello h;
 	struct err why = { 0 };
 	enum err_code rc = hello_take(g, &h, &why);
 
+	if (rc == ERR_OK && h.is_kernel)
+		return kernel_run(g, &h, e);
 	if (rc == ERR_OK)
 		rc = engine_start(g, &h, &why);
 	if (rc) {
@@ -217,14 +310,15 @@ static void engine_end(struct engine *g)
 	uapi_server_close(g->uapi);
 	dataplane_close(g->dp);
 	loop_free(g->loop);
-	for (size_t i = 0; i < ENGINE_FDS; i++)
+	log_fd_end();
+	for (size_t i = 0; i < DEVICE_FDS; i++)
 		fd_close(g->fds[i]);
 	fd_close(g->link);
 }
 
-int engine_process_main(const char *descriptor)
+int device_process_main(const char *descriptor)
 {
-	struct engine g = { .link = -1, .fds = { -1, -1 } };
+	struct engine g = { .link = -1, .fds = { -1, -1, -1 } };
 	struct err e = { 0 };
 	uint32_t number;
 	enum err_code rc;
@@ -232,7 +326,7 @@ int engine_process_main(const char *descriptor)
 	if (!u32_parse(str_of(descriptor), 3, INT32_MAX, &number) || !crypto_init())
 		return EXIT_FAILURE;
 	g.link = (int)number;
-	(void)prctl(PR_SET_NAME, "qanat-engine"); /* for ps(1) */
+	(void)prctl(PR_SET_NAME, "qanat-device"); /* for ps(1) */
 	signals_ignore();
 	rc = serve(&g, &e);
 	engine_end(&g);
