@@ -167,6 +167,7 @@ check_eq "TLS 1.2 is not spoken" 000 "$(code --tls-max 1.2 $url/nothing)"
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$state/tls/key.pem" -out "$state/tls/cert.pem" -days 9 \
 	-subj /CN=new >"$work/openssl.log" 2>&1
+chown 0:0 "$state"/tls/*.pem # as who brings them does: the helper opens them
 kill -HUP "$gateway"
 new=$(openssl x509 -in "$state/tls/cert.pem" -noout -fingerprint -sha256 | cut -d= -f2)
 check "SIGHUP loads the certificate" wait_for 5 eval "api GET /api/v1/server/status pin=$new | grep -q ^200"

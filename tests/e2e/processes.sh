@@ -44,12 +44,12 @@ check_eq "there is nothing else" "$(printf '%s\n' "$control" "$engine" | sort)" 
 
 status() { awk -v k="$2:" '$1 == k { print $2 }' "$1"; }
 limit_of() { awk -v n="$2" 'index($0, n) == 1 { sub(n, ""); print $1 "/" $2 }' /proc/"$1"/limits; }
-confined() { # confined NAME PID: no capability, system calls filtered, in each of its threads
+confined() { # confined NAME PID [SETS]: no capability, system calls filtered, in each of its threads
 	local t n set
 	for t in /proc/"$2"/task/*; do
 		n=$(basename "$t")
 		[ "$n" = "$2" ] && n="$1: main" || n="$1: thread $((n - $2))"
-		for set in CapInh CapPrm CapEff CapAmb CapBnd; do
+		for set in ${3:-CapInh CapPrm CapEff CapAmb CapBnd}; do
 			check_eq "$n: $set is empty" 0000000000000000 "$(status "$t/status" $set)"
 		done
 		check_eq "$n: gains no privileges" 1 "$(status "$t/status" NoNewPrivs)"
@@ -107,6 +107,7 @@ if [ -n "$(status /proc/self/status Seccomp)" ]; then
 else
 	skip "what is forbidden was refused" "this kernel has no seccomp"
 fi
+check_has "service_logs tells of all three" "$(q core service_logs lines=100 | jq -r '.data.logs[]')" "engine.confined pid=$engine"
 check_eq "it reads what it may" true "$(q core server_status | jq .success)"
 mkdir "$work/host" && printf '[Interface]\nPrivateKey = x\n' >"$work/host/passwd"
 check_has "an import reads no other file" "$(q core import_installation path="$work/host/passwd" | jq -r .error)" 'import reads'
@@ -183,3 +184,33 @@ check_eq "stops cleanly" 0 "$stopped"
 check "the engine is gone" dead "$engine"
 check "the interface is gone" no_interface
 check "the socket file is gone" test ! -e "/run/wireguard/$if_g.sock"
+
+# ---- as the unit starts it: not root, one capability ----
+
+if [ -n "$user" ] && type -P setpriv >/dev/null; then
+	rm -f "$work/ready"
+	mkdir -p "$work/run" && chown -R qanat:qanat "$state" "$work/run"
+	install -d -o qanat /var/run/wireguard # as RuntimeDirectory does
+	# The device as udev makes it, for everybody; a machine without udev has it for root alone.
+	mknod -m 666 "$work/tun" c 10 200
+	ns_spawn G unit.log unshare -m sh -c "mount --bind '$work/tun' /dev/net/tun && exec \"\$@\"" sh setpriv --reuid qanat --regid qanat --clear-groups --inh-caps -all,+net_admin --ambient-caps -all,+net_admin \
+		--bounding-set -all,+net_admin qanat-gateway --workers $workers --state "$state" --socket "$sock" --interface "$if_g" \
+		--network6 none --endpoint 192.0.2.1 --ready-fd 9 9>"$work/ready"
+	gateway=$spawned
+	check "starts with one capability" eval 'wait_for 20 ready_or_dead && [ -s "$work/ready" ]'
+	check "its helper has that alone" test "$(status /proc/"$gateway"/status CapEff)" = 0000000000001000
+	engine_find && control_find
+	# The bounding set is for the privileged to shrink; with no new privileges nothing in it can be gained.
+	confined "control, as the unit has it" "$control" "CapInh CapPrm CapEff CapAmb"
+	confined "engine, as the unit has it" "$engine" "CapInh CapPrm CapEff CapAmb"
+	check "packets pass, as the unit has it" wait_for 30 reaches
+	kill -USR2 "$gateway"
+	before=$engine
+	check "a restart in place, as the unit has it" wait_for 20 another_engine
+	stop "$gateway"
+	check_eq "stops cleanly, as the unit has it" 0 "$stopped"
+	check "and leaves no interface" no_interface
+	chown 0:0 /var/run/wireguard
+else
+	skip "as the unit starts it" "there is no user qanat, or no setpriv"
+fi
