@@ -200,7 +200,8 @@ for round in 1 2; do
 	check_eq "restart $round: the same clients" "$before" "$(agree && live_keys)"
 	check_eq "restart $round: the client is where it was" 192.0.2.254:4000 "$(endpoint_of "$peer")"
 	check_has "restart $round: no new privileges" "$(cat "/proc/$gateway/status")" 'NoNewPrivs:.1'
-	check_eq "restart $round: no descriptor was left open" "$files" "$(open_files "$gateway")"
+	# Fewer when this test was started with some that are no concern of the gateway's: it passes none on.
+	check "restart $round: no descriptor was left open" test "$(open_files "$gateway")" -le "$files"
 	check_eq "restart $round: the ready descriptor is told once" ready "$(cat "$work/ready")"
 done
 stop "$watcher"
