@@ -21,6 +21,7 @@ struct helper_server {
 	struct helper_devices devices;
 	struct net *net; /* NULL before it was asked for */
 	struct net_watch *net_watch;
+	bool told[2]; /* of changes since the last repair: without, with a culprit */
 	char *journal;
 	enum helper_ending ending;
 	struct helper_heritage heritage;
@@ -110,6 +111,7 @@ static enum err_code do_net_compare(struct helper_server *s, bool repair, struct
 {
 	enum err_code rc = net_needed(s, e);
 
+	s->told[0] = s->told[1] = false;
 	if (rc == ERR_OK)
 		rc = repair ? net_repair(s->net, difference_tell, s, e)
 			    : net_check(s->net, difference_tell, s, e);
@@ -125,9 +127,13 @@ static void event_send(const struct helper_server *s, const struct helper_event 
 
 static void net_changed(void *ctx, const struct net_culprit *who)
 {
-	const struct helper_server *s = ctx;
+	struct helper_server *s = ctx;
 	struct helper_event v;
 
+	/* A storm of them must not keep a signal out: the look that follows finds all. */
+	if (s->told[who != NULL])
+		return;
+	s->told[who != NULL] = true;
 	memset(&v, 0, sizeof v);
 	v.tells = TELL_NET;
 	v.has_culprit = who != NULL;
