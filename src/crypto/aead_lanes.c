@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/text.h"
+#include "crypto/aead_chacha20.h"
 #include "crypto/aead_poly1305.h"
 
 /* ChaCha20-Poly1305 of RFC 8439, LANES blocks of ChaCha20 at once.
@@ -15,28 +16,17 @@
  * Sealing mixes the keystream of a pass into the text at once; authentication follows a pass
  * behind.  Opening keeps the keystream until the packet's tag has been compared.
  *
- * The file is compiled once for each width (LANES, SEAL, OPEN, NATIVE are given by the build) with
+ * The file is compiled once for each width (LANES, SEAL and OPEN are given by the build) with
  * the instructions of that width, and is entered only after the processor was asked.
  */
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16") /* arrays then live in registers, at -O2 too */
-#define BLOCK 64 /* of ChaCha20 */
 #define CHUNKS_A_BLOCK (BLOCK / POLY1305_CHUNK)
 #define PART 64 /* packets looked at together */
 #define RING 160 /* blocks of keystream kept: those of a packet of 9000 bytes, and a pass */
 /* Chunks that are authenticated in each double round.  Three of them take as long as eight lanes
  * do, one after the other. */
 #define CHUNKS_A_ROUND (3 * LANES / 8)
-#define DOUBLE_ROUNDS 10
 
-_Static_assert(LANES == 8 || LANES == 16, "the transpositions know these");
 _Static_assert(RING % LANES == 0, "a pass lies in one piece");
-
-typedef uint32_t vec __attribute__((vector_size(4 * LANES)));
-typedef uint8_t vec_bytes __attribute__((vector_size(4 * LANES)));
-typedef int32_t lane_numbers __attribute__((vector_size(4 * LANES)));
-/* The same in memory, where nothing is aligned. */
-typedef uint32_t vec_at __attribute__((vector_size(4 * LANES), aligned(1), may_alias));
 
 struct place { /* a block of the batch */
 	size_t job;
@@ -67,97 +57,6 @@ struct work {
 	uint8_t ring[RING][BLOCK] __attribute__((aligned(64)));
 };
 
-/* ---- vectors: shuffles by formula, lane i of the result being lane f(i) of two vectors ---- */
-
-#define EACH4(f, i) f(i), f((i) + 1), f((i) + 2), f((i) + 3)
-#define EACH8(f, i) EACH4(f, i), EACH4(f, (i) + 4)
-#define EACH16(f, i) EACH8(f, i), EACH8(f, (i) + 8)
-#define EACH32(f, i) EACH16(f, i), EACH16(f, (i) + 16)
-#if LANES == 8
-#define EACH_LANE(f) EACH8(f, 0)
-#define EACH_BYTE(f) EACH32(f, 0)
-#else
-#define EACH_LANE(f) EACH16(f, 0)
-#define EACH_BYTE(f) EACH32(f, 0), EACH32(f, 32)
-#endif
-
-/* Within each four lanes: the low or high words, or pairs of words, of both, taking turns. */
-#define UNPACK(i, lanes) (((i) & ~3) + ((i)&3) / 2 + ((i)&1) * (lanes))
-#define UNPACK_PAIRS(i, lanes) (((i) & ~3) + ((i)&1) + ((i) >> 1 & 1) * (lanes))
-/* Every other four lanes of both, the first one's in front. */
-#define DEAL(i, lanes) ((i) / 4 * 8 % (lanes) + (i) / (lanes / 2) * (lanes) + ((i)&3))
-#define LOW(i) UNPACK(i, LANES)
-#define HIGH(i) (UNPACK(i, LANES) + 2)
-#define LOW_PAIRS(i) UNPACK_PAIRS(i, LANES)
-#define HIGH_PAIRS(i) (UNPACK_PAIRS(i, LANES) + 2)
-#define EVEN_FOURS(i) DEAL(i, LANES)
-#define ODD_FOURS(i) (DEAL(i, LANES) + 4)
-#define PICK(a, b, f) __builtin_shufflevector(a, b, EACH_LANE(f))
-
-#define SAME(i) (i)
-
-/* ---- ChaCha20 (RFC 8439 2.1 to 2.4) ---- */
-
-INLINE void rotate(vec *v, int bits)
-{
-	*v = *v << bits | *v >> (32 - bits);
-}
-
-#define BYTES_UP_2(i) (((i) & ~3) + (((i) + 2) & 3))
-#define BYTES_UP_1(i) (((i) & ~3) + (((i) + 3) & 3))
-
-/* Without an instruction for rotations, whole bytes are moved by one shuffle.  The empty asm hides
- * where the value comes from: clang would shuffle both sides of the xor before it. */
-#if LANES == 8
-INLINE void rotate16(vec *v)
-{
-	__asm__("" : "+x"(*v));
-	*v = (vec)__builtin_shufflevector((vec_bytes)*v, (vec_bytes)*v, EACH_BYTE(BYTES_UP_2));
-}
-
-INLINE void rotate8(vec *v)
-{
-	__asm__("" : "+x"(*v));
-	*v = (vec)__builtin_shufflevector((vec_bytes)*v, (vec_bytes)*v, EACH_BYTE(BYTES_UP_1));
-}
-#else
-INLINE void rotate16(vec *v)
-{
-	rotate(v, 16);
-}
-
-INLINE void rotate8(vec *v)
-{
-	rotate(v, 8);
-}
-#endif
-
-/* Two quarter rounds side by side: enough work to hide latencies, few enough live words for 16
- * registers. */
-INLINE void quarters(vec *a, vec *b, vec *c, vec *d, vec *a2, vec *b2, vec *c2, vec *d2)
-{
-	*a += *b, *a2 += *b2;
-	*d ^= *a, *d2 ^= *a2;
-	rotate16(d), rotate16(d2);
-	*c += *d, *c2 += *d2;
-	*b ^= *c, *b2 ^= *c2;
-	rotate(b, 12), rotate(b2, 12);
-	*a += *b, *a2 += *b2;
-	*d ^= *a, *d2 ^= *a2;
-	rotate8(d), rotate8(d2);
-	*c += *d, *c2 += *d2;
-	*b ^= *c, *b2 ^= *c2;
-	rotate(b, 7), rotate(b2, 7);
-}
-
-INLINE void double_round(vec x[16])
-{
-	quarters(&x[0], &x[4], &x[8], &x[12], &x[1], &x[5], &x[9], &x[13]);
-	quarters(&x[2], &x[6], &x[10], &x[14], &x[3], &x[7], &x[11], &x[15]);
-	quarters(&x[0], &x[5], &x[10], &x[15], &x[1], &x[6], &x[11], &x[12]);
-	quarters(&x[2], &x[7], &x[8], &x[13], &x[3], &x[4], &x[9], &x[14]);
-}
-
 INLINE void absorb_third(struct poly1305 *p, const uint8_t *at, size_t third)
 {
 	UNROLL
@@ -177,49 +76,7 @@ INLINE void double_round_absorbing(vec x[16], struct poly1305 *p, const uint8_t 
 	quarters(&x[2], &x[7], &x[8], &x[13], &x[3], &x[4], &x[9], &x[14]);
 }
 
-/* Word i of all lanes' blocks is x[i]; writes the blocks, lane by lane. */
-INLINE void blocks_store(uint8_t *out, vec x[16])
-{
-	UNROLL
-	for (int i = 0; i < 16; i += 4) {
-		vec a = PICK(x[i], x[i + 1], LOW), b = PICK(x[i], x[i + 1], HIGH);
-		vec c = PICK(x[i + 2], x[i + 3], LOW), d = PICK(x[i + 2], x[i + 3], HIGH);
-
-		/* Each four lanes of x[i + k] are now words i to i + 3 of one block. */
-		x[i] = PICK(a, c, LOW_PAIRS);
-		x[i + 1] = PICK(a, c, HIGH_PAIRS);
-		x[i + 2] = PICK(b, d, LOW_PAIRS);
-		x[i + 3] = PICK(b, d, HIGH_PAIRS);
-	}
-	UNROLL
-	for (size_t k = 0; k < 4; k++) {
-		vec a = PICK(x[k], x[4 + k], EVEN_FOURS), b = PICK(x[8 + k], x[12 + k], EVEN_FOURS);
-		vec c = PICK(x[k], x[4 + k], ODD_FOURS), d = PICK(x[8 + k], x[12 + k], ODD_FOURS);
-		vec rows[4] = { a, b, c, d };
-
-		if (LANES == 16) {
-			rows[0] = PICK(a, b, EVEN_FOURS);
-			rows[1] = PICK(c, d, EVEN_FOURS);
-			rows[2] = PICK(a, b, ODD_FOURS);
-			rows[3] = PICK(c, d, ODD_FOURS);
-		}
-		UNROLL
-		for (size_t i = 0; i < 4; i++) {
-			size_t at = (4 * i * BLOCK) * LANES / 16;
-
-			if (LANES == 8)
-				at = i / 2 * 4 * BLOCK + i % 2 * sizeof(vec);
-			*(vec_at *)(out + k * BLOCK + at) = rows[i];
-		}
-	}
-}
-
 /* ---- places ---- */
-
-static size_t blocks_of(size_t len)
-{
-	return len / BLOCK + (len % BLOCK != 0);
-}
 
 /* Blocks of the place's packet from it on, but at most `max`. */
 static size_t blocks_left(const struct work *w, struct place at, size_t max)
@@ -330,32 +187,15 @@ static void mac_drain(struct work *w)
 
 /* ---- passes ---- */
 
-/* Lanes from `from` on take `v`, the others stay. */
-INLINE void lanes_take(vec *words, const lane_numbers *stays, const vec *v)
-{
-	*words = ((*words ^ *v) & (vec)*stays) ^ *v;
-}
-
-/* Lanes from `from` on become the blocks of the next packet from the next one on (RFC 8439 2.3:
- * key, block counter, nonce; WireGuard's nonces begin with 32 zeros). */
+/* Lanes from `from` on become the blocks of the next packet from the next one on. */
 static void lanes_set(struct work *w, size_t from)
 {
 	const struct aead_job *j = &w->jobs[w->next.job];
-	lane_numbers lane = { EACH_LANE(SAME) }, stays = lane < (int32_t)from;
-	vec v = (vec)lane + (uint32_t)(w->next.block - from);
 
-	lanes_take(&w->state[12], &stays, &v);
+	lanes_count(w->state, from, w->next.block);
 	if (from == 0 && w->state_job == j)
 		return;
-	UNROLL
-	for (size_t i = 0; i < 8; i++) {
-		v = (vec){ 0 } + load_le32(j->key->b + 4 * i);
-		lanes_take(&w->state[4 + i], &stays, &v);
-	}
-	v = (vec){ 0 } + (uint32_t)j->counter;
-	lanes_take(&w->state[14], &stays, &v);
-	v = (vec){ 0 } + (uint32_t)(j->counter >> 32);
-	lanes_take(&w->state[15], &stays, &v);
+	lanes_key(w->state, from, j->key->b, j->counter);
 	w->state_job = from == 0 ? j : NULL;
 }
 
@@ -431,23 +271,6 @@ static void pass(struct work *w)
 
 /* ---- texts ---- */
 
-/* Forged texts meet zeros instead of the keystream: their plaintext never comes to be, and the
- * verdict decides no branch. */
-static void text_mix(uint8_t *text, const uint8_t *stream, size_t len, uint64_t verdict)
-{
-	vec all = (vec){ 0 } + (uint32_t)verdict;
-
-	for (; len >= BLOCK; len -= BLOCK, text += BLOCK, stream += BLOCK) {
-		UNROLL
-		for (size_t i = 0; i < BLOCK; i += sizeof all)
-			*(vec_at *)(text + i) ^= *(const vec_at *)(stream + i) & all;
-	}
-	for (; len >= 8; len -= 8, text += 8, stream += 8)
-		store_le64(text, load_le64(text) ^ (load_le64(stream) & verdict));
-	for (size_t i = 0; i < len; i++)
-		text[i] ^= stream[i] & (uint8_t)verdict;
-}
-
 /* Mixes what is in the ring, when opening only of packets whose tags were compared. */
 static void ring_mix(struct work *w)
 {
@@ -475,15 +298,11 @@ static void ring_mix(struct work *w)
 
 static void work_begin(struct work *w, struct aead_job *jobs, size_t n, bool opening)
 {
-	static const char words[] = "expand 32-byte k";
-
 	memset(w, 0, offsetof(struct work, verdict));
-	memset(w->state, 0, sizeof w->state);
 	w->jobs = jobs;
 	w->n = n;
 	w->opening = opening;
-	for (size_t i = 0; i < 4; i++)
-		w->state[i] = (vec){ 0 } + load_le32(words + 4 * i);
+	lanes_begin(w->state);
 }
 
 static void work_end(struct work *w)
