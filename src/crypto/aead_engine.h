@@ -38,8 +38,15 @@ void aead_avx2_seal(struct aead_job *jobs, size_t n);
 void aead_avx2_open(struct aead_job *jobs, size_t n);
 void aead_avx512_seal(struct aead_job *jobs, size_t n);
 void aead_avx512_open(struct aead_job *jobs, size_t n);
-/* The source of AVX-512 translated to AVX2, slowly: its logic runs in tests on every machine. */
+void aead_avx512_few_seal(struct aead_job *jobs, size_t n);
+void aead_avx512_few_open(struct aead_job *jobs, size_t n);
+/* What aead_groups.c is compiled to; it gives batches of few packets to the pair above. */
+void aead_ifma_seal(struct aead_job *jobs, size_t n);
+void aead_ifma_open(struct aead_job *jobs, size_t n);
+/* The sources of AVX-512 translated to AVX2, slowly: their logic runs in tests on every machine. */
 void aead_split_seal(struct aead_job *jobs, size_t n);
 void aead_split_open(struct aead_job *jobs, size_t n);
+void aead_split_ifma_seal(struct aead_job *jobs, size_t n);
+void aead_split_ifma_open(struct aead_job *jobs, size_t n);
 
 #endif

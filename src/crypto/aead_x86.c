@@ -14,8 +14,15 @@ static bool avx512_usable(void)
 	       __builtin_cpu_supports("avx512dq");
 }
 
+static bool ifma_usable(void)
+{
+	return avx512_usable() && __builtin_cpu_supports("avx512ifma") &&
+	       __builtin_cpu_supports("avx512vbmi2");
+}
+
+static const struct aead_engine ifma = { "ifma", ifma_usable, aead_ifma_seal, aead_ifma_open };
 static const struct aead_engine avx512 = { "avx512", avx512_usable, aead_avx512_seal,
 					   aead_avx512_open };
 static const struct aead_engine avx2 = { "avx2", avx2_usable, aead_avx2_seal, aead_avx2_open };
 
-const struct aead_engine *const aead_vector_engines[] = { &avx512, &avx2, NULL };
+const struct aead_engine *const aead_vector_engines[] = { &ifma, &avx512, &avx2, NULL };

@@ -11,8 +11,8 @@
 
 /* Keys and texts are marked undefined: memcheck then reports every branch and every address that
  * depends on them, and the test counts the reports.  The vector engines are called directly and
- * built without sanitizers, which valgrind cannot run; valgrind has no AVX-512, so that engine is
- * looked at as its source is split to AVX2. */
+ * built without sanitizers, which valgrind cannot run; valgrind has no AVX-512, so those engines are
+ * looked at as their sources are split to AVX2. */
 #define LEN_MAX 1420
 #define PACKETS 8
 
@@ -70,6 +70,7 @@ static void secrets_decide_nothing(const struct aead_engine *e)
 		{ { 0, 1, 16, 63, 64, 65, 200, LEN_MAX }, 8, "each its own end" },
 		{ { LEN_MAX, 200, 65, 300, 64, 63, 1, 0 }, 8, "the longest first" },
 		{ { 300, 300, 300, 300, 300, 300, 300, 300 }, 8, "equal lengths" },
+		{ { 300, 320, 319, 257, 256, 255, 301, 302 }, 8, "a group, ends apart" },
 		{ { 64, 64, 64, 64, 64 }, 5, "small packets, lanes to spare" },
 	};
 	static struct bed b;
@@ -119,12 +120,19 @@ static void sixteen_lanes(void **state)
 	secrets_decide_nothing(&aead_split);
 }
 
+static void groups_of_eight(void **state)
+{
+	(void)state;
+	secrets_decide_nothing(&aead_split_ifma);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(branch_is_seen),
 		cmocka_unit_test(eight_lanes),
 		cmocka_unit_test(sixteen_lanes),
+		cmocka_unit_test(groups_of_eight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

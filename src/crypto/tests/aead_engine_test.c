@@ -186,6 +186,7 @@ static void random_batches(void **state)
 		{ 9, 130, 200, false, "around the block size" },
 		{ 8, 600, 100, true, "few equals" },
 		{ 1, 2000, 100, false, "alone" },
+		{ 64, 300, 60, true, "groups of eight, the last one smaller" },
 		{ 6, 12000, 40, false, "as much keystream as is kept, and more" },
 		{ 10, LEN_MAX, 6, false, "up to the greatest length" },
 	};
@@ -484,6 +485,7 @@ static int setup(void **state)
 	(void)state;
 	engines[engines_n++] = &aead_openssl;
 	engines[engines_n++] = &aead_split;
+	engines[engines_n++] = &aead_split_ifma;
 	for (size_t i = 0; aead_vector_engines[i]; i++)
 		engines[engines_n++] = aead_vector_engines[i];
 	return crypto_init() && engines_n <= ENGINES_MAX ? 0 : -1;

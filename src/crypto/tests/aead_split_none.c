@@ -6,3 +6,4 @@ static bool split_usable(void)
 }
 
 const struct aead_engine aead_split = { "avx512, split", split_usable, NULL, NULL };
+const struct aead_engine aead_split_ifma = { "ifma, split", split_usable, NULL, NULL };

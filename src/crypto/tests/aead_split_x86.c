@@ -7,3 +7,5 @@ static bool split_usable(void)
 
 const struct aead_engine aead_split = { "avx512, split", split_usable, aead_split_seal,
 					aead_split_open };
+const struct aead_engine aead_split_ifma = { "ifma, split", split_usable, aead_split_ifma_seal,
+					     aead_split_ifma_open };
