@@ -251,6 +251,7 @@ static void flow_out(struct gro *g, uint32_t rank)
 	g->emit(g->ctx, gro_flow_finish(&g->flows[slot]));
 	g->used--;
 	memmove(g->order + rank, g->order + rank + 1, g->used - rank);
+	memmove(g->hash + rank, g->hash + rank + 1, (g->used - rank) * sizeof g->hash[0]);
 	g->order[g->used] = slot;
 }
 
@@ -281,7 +282,7 @@ void gro_push(struct gro *g, uint8_t *packet, size_t n)
 	for (uint32_t rank = 0; rank < g->used; rank++) {
 		struct gro_flow *f = &g->flows[g->order[rank]];
 
-		if (!same_flow(&f->first, &v))
+		if (g->hash[rank] != v.hash || !same_flow(&f->first, &v))
 			continue;
 		if (gro_flow_append(f, &v))
 			return;
@@ -294,11 +295,13 @@ void gro_push(struct gro *g, uint8_t *packet, size_t n)
 	}
 	if (g->used == GRO_FLOWS)
 		flow_out(g, 0);
+	g->hash[g->used] = v.hash;
 	gro_flow_start(&g->flows[g->order[g->used++]], &v);
 }
 
 void gro_flush(struct gro *g)
 {
-	while (g->used)
-		flow_out(g, 0);
+	for (uint32_t rank = 0; rank < g->used; rank++)
+		g->emit(g->ctx, gro_flow_finish(&g->flows[g->order[rank]]));
+	g->used = 0;
 }

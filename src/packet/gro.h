@@ -16,7 +16,7 @@
 
 #include "packet/gso.h"
 
-#define GRO_FLOWS 16
+#define GRO_FLOWS 64 /* as many small flows as one batch of datagrams may well bring */
 #define GRO_SEGMENTS_MAX 64 /* UDP_MAX_SEGMENTS of Linux before 6.9 */
 #define GRO_LEN_MAX 65535
 
@@ -63,6 +63,7 @@ struct gro {
 	bool udp;
 	uint32_t used; /* flows[0..used-1] hold packets, oldest first */
 	uint8_t order[GRO_FLOWS];
+	uint32_t hash[GRO_FLOWS]; /* of the flows in that order: flows lie far apart */
 	struct gro_flow flows[GRO_FLOWS];
 	struct gro_packet alone; /* room for a packet that joins nothing */
 };

@@ -522,7 +522,8 @@ static void outs_are(const uint32_t *packets, size_t n, const char *why)
 
 static void sizes_and_limits(void **state)
 {
-	static uint8_t p[100][2000];
+	static uint8_t p[100 + GRO_FLOWS][2000];
+	uint32_t want[GRO_FLOWS + 5];
 
 	(void)state;
 	gro_init(&gro, false, take, NULL);
@@ -552,12 +553,25 @@ static void sizes_and_limits(void **state)
 	push_tcp(p[1], 100, 0, 1, ACK);
 	push_tcp(p[2], 100, 100, 1, ACK);
 	outs_are((const uint32_t[]){ 1, 1, 1 }, 3, "an acknowledgement keeps its place");
-	for (uint16_t i = 0; i < 20; i++)
+	for (uint16_t i = 0; i < GRO_FLOWS + 4; i++)
 		push_tcp(p[i], 0, 100, i, ACK);
 	assert_int_equal(outs.n, 4); /* the oldest had to leave */
-	push_tcp(p[20], 100, 100, 19, ACK);
-	outs_are((const uint32_t[]){ 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2 },
-		 20, "more flows than slots");
+	push_tcp(p[GRO_FLOWS + 4], 100, 100, GRO_FLOWS + 3, ACK);
+	push_tcp(p[GRO_FLOWS + 5], 100, 100, 3, ACK);
+	for (size_t i = 0; i < GRO_FLOWS + 4; i++)
+		want[i] = i < GRO_FLOWS + 3 ? 1 : 2;
+	/* The last flow has joined; the fourth had left, and starting anew made the fifth leave. */
+	want[GRO_FLOWS + 4] = 1;
+	outs_are(want, GRO_FLOWS + 5, "more flows than slots");
+	/* Each flow twice, in turn, the second ones in another order. */
+	for (uint16_t i = 0; i < GRO_FLOWS; i++)
+		push_tcp(p[i], 0, 10, i, ACK);
+	for (uint16_t i = 0; i < GRO_FLOWS; i++)
+		push_tcp(p[100 + i], 10, 10, i * 7 % GRO_FLOWS, ACK);
+	assert_int_equal(outs.n, 0);
+	for (size_t i = 0; i < GRO_FLOWS; i++)
+		want[i] = 2;
+	outs_are(want, GRO_FLOWS, "as many flows as slots");
 }
 
 static void without_df_by_identification(void **state)
