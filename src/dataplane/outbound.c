@@ -18,6 +18,9 @@
 #define ICMP_RATE 200
 #define ICMP_BURST 50
 
+_Static_assert(WG_TRANSPORT_HEADER_LEN >= sizeof(struct virtio_net_hdr),
+	       "tun_read needs room in front of a packet");
+
 /* A packet on its way; at `dgram` there is room for the header, behind it the text. */
 struct out_packet {
 	struct wg_peer *peer;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/fs.h"
 
 #define TUN_DEVICE "/dev/net/tun"
@@ -16,6 +17,8 @@
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
 #endif
+
+#define SMALL 256 /* bytes of a packet that is worth a copy to be written in one piece */
 
 #define TUN_F_TCP (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
 
@@ -252,30 +255,44 @@ enum err_code tun_name(const struct tun *t, char out[IF_NAMESIZE], struct err *e
 ssize_t tun_read(const struct tun *t, unsigned queue, struct virtio_net_hdr *h, uint8_t *packet,
 		 size_t cap)
 {
-	struct iovec iov[2] = { { h, sizeof *h }, { packet, cap } };
+	size_t header = t->vnet ? sizeof *h : 0;
 	ssize_t n;
 
 	*h = (struct virtio_net_hdr){ 0 };
 	do {
-		if (t->vnet)
-			n = readv(t->fd[queue], iov, 2);
-		else
-			n = read(t->fd[queue], packet, cap);
+		n = read(t->fd[queue], packet - header, header + cap);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (t->vnet)
-		n -= (ssize_t)sizeof *h;
-	return n < 0 ? -EIO : n;
+	if ((size_t)n < header)
+		return -EIO;
+	memcpy(h, packet - header, header);
+	return n - (ssize_t)header;
+}
+
+/* One piece is cheaper for the kernel than two, by more than copying a small packet costs. */
+static ssize_t write_small(int fd, const struct iovec *iov, size_t n)
+{
+	uint8_t whole[sizeof(struct virtio_net_hdr) + SMALL] __attribute__((uninitialized));
+	struct wr w = wr_over(whole, sizeof whole);
+
+	for (size_t i = 0; i < n; i++)
+		wr_bytes(&w, iov[i].iov_base, iov[i].iov_len);
+	BUG_ON(w.full); /* iov[0] is longer than the header */
+	return write(fd, whole, w.n);
 }
 
 int tun_write(const struct tun *t, unsigned queue, const struct iovec *iov, size_t n)
 {
 	size_t skip = t->vnet ? 0 : 1;
+	bool small = n == 2 && iov[1].iov_len <= SMALL;
 	ssize_t done;
 
 	do {
-		done = writev(t->fd[queue], iov + skip, (int)(n - skip));
+		if (small)
+			done = write_small(t->fd[queue], iov + skip, n - skip);
+		else
+			done = writev(t->fd[queue], iov + skip, (int)(n - skip));
 	} while (done < 0 && errno == EINTR);
 	return done < 0 ? -errno : 0;
 }

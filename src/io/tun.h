@@ -46,7 +46,8 @@ bool tun_has_udp_offload(const struct tun *t);
 /* The interface's present name; ERR_CLOSED when it has been deleted. */
 MUST_CHECK enum err_code tun_name(const struct tun *t, char out[IF_NAMESIZE], struct err *e);
 
-/* Reads a packet of at most `cap` bytes; its length, or a negative errno: -EAGAIN when none waits. */
+/* Reads a packet of at most `cap` bytes; its length, or a negative errno: -EAGAIN when none waits.
+ * The sizeof *h bytes in front of `packet` are overwritten: header and packet come in one piece. */
 ssize_t tun_read(const struct tun *t, unsigned queue, struct virtio_net_hdr *h, uint8_t *packet,
 		 size_t cap);
 /* Writes the packet in iov[1..n-1]; iov[0] is room for its header, which holds `h` where that
