@@ -12,9 +12,15 @@ union cell {
 	uint64_t key;
 };
 
+/* Eight bits a slot, of which each key in the table has set one: where the bit is clear, nobody
+ * needs to look.  A sixteenth of the cells or less, it is in the cache where they are not, and most
+ * addresses that nobody has are known by it. */
+typedef _Atomic(uint8_t) filter_byte;
+
 struct host_slots {
 	struct retired_node retired;
 	size_t mask; /* slots - 1, slots being a power of two */
+	filter_byte *filter; /* behind the cells */
 	union cell cells[];
 };
 
@@ -54,13 +60,24 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static size_t hash(const struct host_table *t, struct lpm_key k)
+static uint64_t hash(const struct host_table *t, struct lpm_key k)
 {
 	/* Two odd numbers with half of their bits set, from the fractions of the golden ratio
 	 * and of the square root of 2. */
 	uint64_t h = fold(k.hi ^ t->seed->word[0], UINT64_C(0x9e3779b97f4a7c15));
 
-	return (size_t)fold(h ^ k.lo ^ t->seed->word[1], UINT64_C(0x6a09e667f3bcc909));
+	return fold(h ^ k.lo ^ t->seed->word[1], UINT64_C(0x6a09e667f3bcc909));
+}
+
+/* The filter goes by other bits of the hash than the slot. */
+static filter_byte *filter_at(const struct host_slots *s, uint64_t h)
+{
+	return &s->filter[(h >> 35) & s->mask];
+}
+
+static uint8_t filter_bit(uint64_t h)
+{
+	return (uint8_t)(1 << (h >> 32 & 7));
 }
 
 /* The slot from `i` on that holds the key, or the free one where it would go; the owner seen
@@ -88,11 +105,17 @@ static union cell *probe(const struct host_table *t, struct host_slots *s, struc
 }
 
 /* Fills a free slot; the owner comes last, for the readers. */
-static void fill(const struct host_table *t, union cell *c, struct lpm_key k, void *owner)
+static void fill(const struct host_table *t, struct host_slots *s, union cell *c, struct lpm_key k,
+		 void *owner)
 {
+	uint64_t h = hash(t, k);
+	filter_byte *f = filter_at(s, h);
+
 	c[1].key = k.hi;
 	if (t->words == 2)
 		c[2].key = k.lo;
+	atomic_store_explicit(f, atomic_load_explicit(f, memory_order_relaxed) | filter_bit(h),
+			      memory_order_relaxed);
 	atomic_store_explicit(&c->owner, owner, memory_order_release);
 }
 
@@ -125,14 +148,16 @@ static void *zeroed(size_t size)
 static struct host_slots *slots_new(const struct host_table *t, size_t n)
 {
 	struct host_slots *s;
-	size_t size;
+	size_t cells, size;
 
-	if (!mul_ok(n, (t->words + 1) * sizeof(union cell), &size) ||
-	    !add_ok(size, sizeof *s, &size))
+	if (!mul_ok(n, (t->words + 1) * sizeof(union cell), &cells) ||
+	    !add_ok(cells, sizeof *s + n, &size))
 		return NULL;
 	s = zeroed(size);
-	if (s)
-		s->mask = n - 1;
+	if (!s)
+		return NULL;
+	s->mask = n - 1;
+	s->filter = (filter_byte *)((uint8_t *)s->cells + cells);
 	return s;
 }
 
@@ -151,7 +176,7 @@ static bool rebuild(struct host_table *t, size_t n, struct retired *retired)
 
 		owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
 		if (owner && owner != NOBODY)
-			fill(t, probe(t, s, k, &taken), k, owner);
+			fill(t, s, probe(t, s, k, &taken), k, owner);
 	}
 	t->used = t->live;
 	atomic_store_explicit(&t->slots, s, memory_order_release);
@@ -173,14 +198,16 @@ static bool make_room(struct host_table *t, struct retired *retired)
 bool host_table_put(struct host_table *t, struct lpm_key k, void *owner, void **before,
 		    struct retired *retired)
 {
+	struct host_slots *s;
 	union cell *c;
 	void *old;
 
 	if (!make_room(t, retired))
 		return false;
-	c = probe(t, atomic_load_explicit(&t->slots, memory_order_relaxed), k, &old);
+	s = atomic_load_explicit(&t->slots, memory_order_relaxed);
+	c = probe(t, s, k, &old);
 	if (!old) {
-		fill(t, c, k, owner);
+		fill(t, s, c, k, owner);
 		t->used++;
 	} else {
 		atomic_store_explicit(&c->owner, owner, memory_order_release);
@@ -230,11 +257,16 @@ void host_table_each(const struct host_table *t,
 struct host_probe host_table_probe(const struct host_table *t, struct lpm_key k)
 {
 	struct host_probe p = { atomic_load_explicit(&t->slots, memory_order_acquire), 0 };
+	uint64_t h;
 
-	if (p.slots) {
-		p.at = hash(t, k) & p.slots->mask;
-		__builtin_prefetch(&p.slots->cells[p.at * (t->words + 1)]);
-	}
+	if (!p.slots)
+		return p;
+	h = hash(t, k);
+	/* A bit that is set too late for us belongs to a key that came too late. */
+	if (!(atomic_load_explicit(filter_at(p.slots, h), memory_order_relaxed) & filter_bit(h)))
+		return (struct host_probe){ NULL, 0 };
+	p.at = h & p.slots->mask;
+	__builtin_prefetch(&p.slots->cells[p.at * (t->words + 1)]);
 	return p;
 }
 

@@ -1,9 +1,10 @@
 /* host_table.h - exact match from addresses to owners: lpm has one for each prefix length in use.
  *
  * Open addressing with linear probing.  A slot is an owner beside one (IPv4) or two (IPv6) words
- * of key: 16 or 24 bytes, between 21 and 64 bytes an entry with the free ones counted.  Large
- * tables ask for huge pages: a look-up then costs one cache miss and not a second one for the
- * page's address.  Only lpm.c calls it.
+ * of key: 16 or 24 bytes, and a byte of a filter that knows most addresses without an entry;
+ * between 22 and 67 bytes an entry with the free ones counted.  Large tables ask for huge pages: a
+ * look-up then costs one cache miss and not a second one for the page's address.  Only lpm.c calls
+ * it.
  *
  * Readers take no lock.  A slot's key is written before its first owner is published and never
  * changes in that table; a removed entry keeps its key under the owner "none".  Growing, shrinking
@@ -49,7 +50,8 @@ bool host_table_remove(struct host_table *t, struct lpm_key k, const void *owner
 void host_table_each(const struct host_table *t,
 		     void (*fn)(void *ctx, struct lpm_key k, void *owner), void *ctx);
 
-/* Where a reader will look, on its way to the cache already. */
+/* Where a reader will look, on its way to the cache already; nowhere when the filter knows that
+ * there is nothing. */
 struct host_probe {
 	const struct host_slots *slots;
 	size_t at;
