@@ -323,7 +323,7 @@ static void part(struct aead_job *jobs, size_t n, bool opening)
 	wipe(w.stream, sizeof w.stream);
 }
 
-/* Whether the lanes are filled well enough, measured: a pass of blocks, and four and a half of the
+/* Whether the lanes are filled well enough, measured: a pass of blocks, and five and a half of the
  * eight lanes of the groups on average. */
 static bool groups_pay(const struct aead_job *jobs, size_t n)
 {
@@ -339,7 +339,7 @@ static bool groups_pay(const struct aead_job *jobs, size_t n)
 		}
 		steps += longest;
 	}
-	return blocks >= LANES && 2 * chunks >= 9 * steps;
+	return blocks >= LANES && 2 * chunks >= 11 * steps;
 }
 
 static void batch(struct aead_job *jobs, size_t n, bool opening)

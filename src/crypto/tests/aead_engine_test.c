@@ -176,19 +176,20 @@ static void random_batches(void **state)
 {
 	static const struct {
 		uint32_t jobs_max, len_max, rounds;
-		bool equal;
+		enum { ANY, EQUAL, SIMILAR } lens;
 		const char *why;
 	} rows[] = {
-		{ 200, 2000, 12, false, "any lengths" },
-		{ 200, 1424, 12, true, "segments of super-packets" },
-		{ 20, 64, 60, false, "small packets of many peers" },
-		{ 20, 2000, 60, false, "few of any length" },
-		{ 9, 130, 200, false, "around the block size" },
-		{ 8, 600, 100, true, "few equals" },
-		{ 1, 2000, 100, false, "alone" },
-		{ 64, 300, 60, true, "groups of eight, the last one smaller" },
-		{ 6, 12000, 40, false, "as much keystream as is kept, and more" },
-		{ 10, LEN_MAX, 6, false, "up to the greatest length" },
+		{ 200, 2000, 12, ANY, "any lengths" },
+		{ 200, 1424, 12, EQUAL, "segments of super-packets" },
+		{ 20, 64, 60, ANY, "small packets of many peers" },
+		{ 20, 2000, 60, ANY, "few of any length" },
+		{ 9, 130, 200, ANY, "around the block size" },
+		{ 8, 600, 100, EQUAL, "few equals" },
+		{ 1, 2000, 100, ANY, "alone" },
+		{ 64, 300, 60, EQUAL, "groups of eight, the last one smaller" },
+		{ 64, 1500, 30, SIMILAR, "groups whose packets do not end together" },
+		{ 6, 12000, 40, ANY, "as much keystream as is kept, and more" },
+		{ 10, LEN_MAX, 6, ANY, "up to the greatest length" },
 	};
 	struct bed *b = bed_new();
 
@@ -203,11 +204,15 @@ static void random_batches(void **state)
 
 			if (r / ARRAY_LEN(rows) >= rows[row].rounds)
 				continue;
-			for (size_t i = 0; i < n; i++)
-				packet_make(b, i,
-					    rows[row].equal ? equal
-							    : random_below(rows[row].len_max + 1),
-					    random_below(2) ? random_below(AROUND) : 0);
+			for (size_t i = 0; i < n; i++) {
+				size_t len = equal;
+
+				if (rows[row].lens == ANY)
+					len = random_below(rows[row].len_max + 1);
+				else if (rows[row].lens == SIMILAR)
+					len -= random_below((uint32_t)len / 5 + 1);
+				packet_make(b, i, len, random_below(2) ? random_below(AROUND) : 0);
+			}
 			round_trip(b, n, 4);
 		}
 	}
