@@ -115,41 +115,49 @@ INLINE void double_round(vec x[16])
 	quarters(&x[2], &x[7], &x[8], &x[13], &x[3], &x[4], &x[9], &x[14]);
 }
 
-/* Word i of all lanes' blocks is x[i]; writes the blocks, lane by lane. */
-INLINE void blocks_store(uint8_t *out, vec x[16])
+/* Word i of all lanes' blocks is x[i]; then the blocks stand in x as they will in memory, lane by
+ * lane. */
+INLINE void blocks_transpose(vec x[16])
 {
+	vec y[16] __attribute__((uninitialized));
+
 	UNROLL
 	for (int i = 0; i < 16; i += 4) {
 		vec a = PICK(x[i], x[i + 1], LOW), b = PICK(x[i], x[i + 1], HIGH);
 		vec c = PICK(x[i + 2], x[i + 3], LOW), d = PICK(x[i + 2], x[i + 3], HIGH);
 
-		/* Each four lanes of x[i + k] are now words i to i + 3 of one block. */
-		x[i] = PICK(a, c, LOW_PAIRS);
-		x[i + 1] = PICK(a, c, HIGH_PAIRS);
-		x[i + 2] = PICK(b, d, LOW_PAIRS);
-		x[i + 3] = PICK(b, d, HIGH_PAIRS);
+		/* Each four lanes of y[i + k] are now words i to i + 3 of one block. */
+		y[i] = PICK(a, c, LOW_PAIRS);
+		y[i + 1] = PICK(a, c, HIGH_PAIRS);
+		y[i + 2] = PICK(b, d, LOW_PAIRS);
+		y[i + 3] = PICK(b, d, HIGH_PAIRS);
 	}
 	UNROLL
 	for (size_t k = 0; k < 4; k++) {
-		vec a = PICK(x[k], x[4 + k], EVEN_FOURS), b = PICK(x[8 + k], x[12 + k], EVEN_FOURS);
-		vec c = PICK(x[k], x[4 + k], ODD_FOURS), d = PICK(x[8 + k], x[12 + k], ODD_FOURS);
-		vec rows[4] = { a, b, c, d };
+		vec a = PICK(y[k], y[4 + k], EVEN_FOURS), b = PICK(y[8 + k], y[12 + k], EVEN_FOURS);
+		vec c = PICK(y[k], y[4 + k], ODD_FOURS), d = PICK(y[8 + k], y[12 + k], ODD_FOURS);
 
 		if (LANES == 16) {
-			rows[0] = PICK(a, b, EVEN_FOURS);
-			rows[1] = PICK(c, d, EVEN_FOURS);
-			rows[2] = PICK(a, b, ODD_FOURS);
-			rows[3] = PICK(c, d, ODD_FOURS);
-		}
-		UNROLL
-		for (size_t i = 0; i < 4; i++) {
-			size_t at = (4 * i * BLOCK) * LANES / 16;
-
-			if (LANES == 8)
-				at = i / 2 * 4 * BLOCK + i % 2 * sizeof(vec);
-			*(vec_at *)(out + k * BLOCK + at) = rows[i];
+			x[k] = PICK(a, b, EVEN_FOURS);
+			x[4 + k] = PICK(c, d, EVEN_FOURS);
+			x[8 + k] = PICK(a, b, ODD_FOURS);
+			x[12 + k] = PICK(c, d, ODD_FOURS);
+		} else {
+			x[2 * k] = a;
+			x[2 * k + 1] = b;
+			x[8 + 2 * k] = c;
+			x[8 + 2 * k + 1] = d;
 		}
 	}
+}
+
+/* The same, and writes them. */
+INLINE void blocks_store(uint8_t *out, vec x[16])
+{
+	blocks_transpose(x);
+	UNROLL
+	for (size_t i = 0; i < 16; i++)
+		*(vec_at *)(out + i * sizeof(vec)) = x[i];
 }
 
 static inline size_t blocks_of(size_t len)

@@ -31,15 +31,21 @@ struct work {
 	struct aead_job *jobs;
 	size_t n;
 	bool opening;
-	struct place next; /* to be made */
-	struct place mixed; /* before it, text and keystream are mixed */
+	struct place next; /* to be made; before it, text and keystream are mixed */
 	const struct aead_job *state_job; /* all lanes of `state` are of this packet, else NULL */
 	size_t tagged; /* packets before it have their tags, or verdicts */
 	uint64_t verdict[PART]; /* all ones: may be mixed; zero: forged */
 	uint8_t one_time[PART][POLY1305_KEY] __attribute__((aligned(64)));
 	vec state[16]; /* what the lanes start from */
+	struct target { /* what each lane's block is mixed with */
+		uint8_t *text;
+		size_t len;
+		uint64_t verdict;
+	} target[LANES];
 	uint8_t stream[LANES][BLOCK] __attribute__((aligned(64)));
 };
+
+_Static_assert(LANES == 16, "a vector holds a block");
 
 /* ---- places ---- */
 
@@ -58,11 +64,9 @@ static size_t blocks_left(const struct work *w, struct place at, size_t max)
 
 /* ---- keystream ---- */
 
-/* LANES blocks that start from `state`, lane by lane. */
-INLINE void blocks_make(uint8_t *out, const vec state[16])
+/* What is left when the rounds are done, word by word. */
+INLINE void words_make(vec x[16], const vec state[16])
 {
-	vec x[16];
-
 	UNROLL
 	for (size_t i = 0; i < 16; i++)
 		x[i] = state[i];
@@ -71,14 +75,13 @@ INLINE void blocks_make(uint8_t *out, const vec state[16])
 	UNROLL
 	for (size_t i = 0; i < 16; i++)
 		x[i] += state[i];
-	blocks_store(out, x);
 }
 
 /* The one-time keys of all packets. */
 static void keys_make(struct work *w)
 {
 	uint32_t words[16][LANES] __attribute__((aligned(64)));
-	vec state[16];
+	vec state[16], x[16];
 
 	for (size_t i = 0; i < w->n; i += LANES) {
 		for (size_t lane = 0; lane < LANES; lane++) {
@@ -92,34 +95,13 @@ static void keys_make(struct work *w)
 		lanes_begin(state);
 		memcpy(&state[4], words[4], 8 * sizeof state[0]);
 		memcpy(&state[14], words[14], 2 * sizeof state[0]);
-		blocks_make(w->stream[0], state);
+		words_make(x, state);
+		blocks_store(w->stream[0], x);
 		for (size_t lane = 0; lane < LANES; lane++)
 			memcpy(w->one_time[i + lane], w->stream[lane], POLY1305_KEY);
 	}
 	wipe(words, sizeof words);
 	wipe(state, sizeof state);
-}
-
-/* The states of the next blocks; returns how many there were.  Lanes from there on go on behind
- * the last packet, and nobody looks at what they give. */
-static size_t lanes_fill(struct work *w)
-{
-	size_t filled = 0;
-
-	while (filled < LANES && w->next.job < w->n) {
-		const struct aead_job *j = &w->jobs[w->next.job];
-		size_t lanes = blocks_left(w, w->next, LANES - filled);
-
-		lanes_count(w->state, filled, w->next.block);
-		if (filled > 0 || w->state_job != j) {
-			lanes_key(w->state, filled, j->key->b, j->counter);
-			w->state_job = filled == 0 ? j : NULL;
-		}
-		filled += lanes;
-		w->next.block += lanes;
-		place_skip(w, &w->next);
-	}
-	return filled;
 }
 
 /* ---- authentication ---- */
@@ -270,28 +252,66 @@ static void group_do(struct work *w)
 
 /* ---- batches ---- */
 
-/* Mixes what a pass made. */
-static void stream_mix(struct work *w, size_t made)
+/* The states and targets of the next blocks; returns how many there were.  Lanes from there on go on
+ * behind the last packet, and nobody looks at what they give. */
+static size_t lanes_fill(struct work *w)
 {
-	size_t used = 0;
+	size_t filled = 0;
 
-	while (used < made) {
-		struct aead_job *j = &w->jobs[w->mixed.job];
-		size_t from = (w->mixed.block - 1) * BLOCK;
-		size_t blocks = blocks_left(w, w->mixed, made - used);
+	while (filled < LANES && w->next.job < w->n) {
+		const struct aead_job *j = &w->jobs[w->next.job];
+		size_t at = (w->next.block - 1) * BLOCK, lanes;
 		uint64_t verdict = UINT64_MAX;
 
-		if (w->opening) {
-			while (w->tagged <= w->mixed.job)
-				group_do(w);
-			verdict = w->verdict[w->mixed.job];
+		lanes = blocks_left(w, w->next, LANES - filled);
+		lanes_count(w->state, filled, w->next.block);
+		if (filled > 0 || w->state_job != j) {
+			lanes_key(w->state, filled, j->key->b, j->counter);
+			w->state_job = filled == 0 ? j : NULL;
 		}
-		text_mix(j->text + from, w->stream[used], MIN(blocks * BLOCK, j->len - from),
-			 verdict);
-		used += blocks;
-		w->mixed.block += blocks;
-		place_skip(w, &w->mixed);
+		if (w->opening) {
+			while (w->tagged <= w->next.job)
+				group_do(w);
+			verdict = w->verdict[w->next.job];
+		}
+		w->next.block += lanes;
+		for (; lanes; lanes--, at += BLOCK)
+			w->target[filled++] = (struct target){ j->text + at, j->len - at, verdict };
+		place_skip(w, &w->next);
 	}
+	return filled;
+}
+
+/* The end of a text that is not a whole block. */
+static __attribute__((noinline)) void end_mix(struct work *w, const struct target *t)
+{
+	text_mix(t->text, w->stream[0], t->len, UINT64_MAX);
+}
+
+/* Forged texts meet zeros instead of the keystream. */
+INLINE void block_mix(struct work *w, const struct target *t, vec stream)
+{
+	stream &= (vec)((wide){ 0 } + t->verdict);
+	if (LIKELY(t->len >= BLOCK)) {
+		*(vec_at *)t->text ^= stream;
+	} else {
+		*(vec_at *)w->stream[0] = stream;
+		end_mix(w, t);
+	}
+}
+
+/* Makes the next blocks and mixes them into the texts. */
+static void pass(struct work *w)
+{
+	size_t filled = lanes_fill(w);
+	vec x[16];
+
+	words_make(x, w->state);
+	blocks_transpose(x);
+	UNROLL
+	for (size_t i = 0; i < LANES; i++)
+		if (i < filled)
+			block_mix(w, &w->target[i], x[i]);
 }
 
 /* Up to PART jobs.  The large arrays are not cleared first: what is read of them was written. */
@@ -303,17 +323,13 @@ static void part(struct aead_job *jobs, size_t n, bool opening)
 	w.jobs = jobs;
 	w.n = n;
 	w.opening = opening;
-	w.next.block = w.mixed.block = 1;
+	w.next.block = 1;
 	place_skip(&w, &w.next);
-	place_skip(&w, &w.mixed);
 	keys_make(&w);
 	lanes_begin(w.state);
 	while (w.next.job < n) {
-		size_t made = lanes_fill(&w);
-
-		blocks_make(w.stream[0], w.state);
-		stream_mix(&w, made);
-		while (!opening && w.mixed.job >= w.tagged + WIDE_LANES)
+		pass(&w);
+		while (!opening && w.next.job >= w.tagged + WIDE_LANES)
 			group_do(&w);
 	}
 	while (w.tagged < n)
