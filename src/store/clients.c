@@ -205,8 +205,9 @@ enum err_code store_forget_endpoints(struct store *s, struct err *e)
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "UPDATE clients SET endpoint = NULL, seen_ns = 0 "
 					  "WHERE endpoint IS NOT NULL");
+	enum err_code rc = db_run(&st, e);
 
-	return db_run(&st, e);
+	return rc ? rc : tunnel_peers_forget_seen(s, e);
 }
 
 /* ---- limits ---- */

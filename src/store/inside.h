@@ -16,4 +16,7 @@ struct store {
 	uint64_t full_from, full_to;
 };
 
+/* store_forget_endpoints for the peers of further interfaces. */
+enum err_code tunnel_peers_forget_seen(struct store *s, struct err *e);
+
 #endif

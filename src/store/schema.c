@@ -82,7 +82,46 @@ static const char step_5[] =
 	") STRICT;"
 	"CREATE INDEX agent_configs_by_interface ON agent_configs (interface, id);";
 
-static const char *const steps[] = { step_1, step_2, step_3, step_4, step_5 };
+/* Further interfaces (store/tunnels.h).  A network of a peer is its family, its length and its address
+ * without host bits: the same one cannot be that of two peers. */
+static const char step_6[] =
+	"CREATE TABLE tunnels ("
+	"  name TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 15),"
+	"  port INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),"
+	"  mtu INTEGER NOT NULL CHECK (mtu BETWEEN 576 AND 65535),"
+	"  addresses TEXT NOT NULL CHECK (length(addresses) BETWEEN 4 AND 512)," /* ::/0 */
+	"  dns TEXT NOT NULL CHECK (length(dns) <= 100),"
+	"  route_table TEXT NOT NULL CHECK (length(route_table) <= 15),"
+	"  post_up TEXT NOT NULL CHECK (length(CAST(post_up AS BLOB)) <= 2040),"
+	"  pre_down TEXT NOT NULL CHECK (length(CAST(pre_down AS BLOB)) <= 2040),"
+	"  private_key BLOB NOT NULL CHECK (length(private_key) = 32 + 45),"
+	"  enabled INTEGER NOT NULL DEFAULT 0 CHECK (enabled IN (0, 1)),"
+	"  may_be_live INTEGER NOT NULL DEFAULT 0 CHECK (may_be_live IN (0, 1)),"
+	"  hooks_live TEXT NOT NULL DEFAULT ''"
+	"    CHECK (length(CAST(hooks_live AS BLOB)) <= 4096)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE tunnel_peers ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT," /* an id is never given twice */
+	"  interface TEXT NOT NULL REFERENCES tunnels (name) ON DELETE CASCADE,"
+	"  public_key BLOB NOT NULL CHECK (length(public_key) = 32),"
+	"  psk BLOB NOT NULL CHECK (length(psk) = 32 + 45),"
+	"  keepalive_s INTEGER NOT NULL CHECK (keepalive_s BETWEEN 0 AND 65535),"
+	"  endpoint TEXT CHECK (endpoint IS NULL OR length(endpoint) BETWEEN 9 AND 79),"
+	"  seen TEXT CHECK (seen IS NULL OR length(seen) BETWEEN 9 AND 79),"
+	"  seen_ns INTEGER NOT NULL DEFAULT 0 CHECK (seen_ns >= 0),"
+	"  UNIQUE (interface, public_key)"
+	") STRICT;"
+	"CREATE INDEX tunnel_peers_by_interface ON tunnel_peers (interface);"
+	"CREATE TABLE tunnel_peer_ips ("
+	"  interface TEXT NOT NULL,"
+	"  network BLOB NOT NULL CHECK (length(network) IN (6, 18)),"
+	"  peer INTEGER NOT NULL REFERENCES tunnel_peers (id) ON DELETE CASCADE,"
+	"  position INTEGER NOT NULL CHECK (position BETWEEN 0 AND 63),"
+	"  PRIMARY KEY (interface, network)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX tunnel_peer_ips_by_peer ON tunnel_peer_ips (peer, position);";
+
+static const char *const steps[] = { step_1, step_2, step_3, step_4, step_5, step_6 };
 
 const struct db_schema store_schema = {
 	.application_id = 0x514e4154, /* "QNAT" */

@@ -71,7 +71,7 @@ MUST_CHECK enum err_code store_client_set_enabled(struct store *s, int64_t id, b
 MUST_CHECK enum err_code store_client_set_endpoint(struct store *s, int64_t id,
 						   const struct endpoint *seen, int64_t seen_ns,
 						   struct err *e);
-/* Forgets it for all of them. */
+/* Forgets it for all of them, and for the peers of further interfaces (store/tunnels.h). */
 MUST_CHECK enum err_code store_forget_endpoints(struct store *s, struct err *e);
 
 /* New addresses for clients, in a transaction of the caller's; they may swap theirs.  ERR_EXISTS when
