@@ -4,7 +4,7 @@
 #include "base/ifname.h"
 #include "base/log.h"
 #include "crypto/hash.h"
-#include "gateway/agent_inside.h"
+#include "gateway/agent_iface.h"
 
 #define WINDOW_S 300
 #define BODY_MAX (64u << 10)
@@ -148,12 +148,13 @@ static bool authorise_metrics(struct http_request *r, void *ctx)
 
 /* ---- requests ---- */
 
-bool agent_own(const struct agent *a, struct http_request *r)
+bool agent_iface_find(struct agent *a, struct http_request *r, struct agent_iface *out)
 {
 	struct str name = http_param(r, "iface");
 	const char *own = a->c.core->settings.ifname;
 	char shown[64];
 
+	*out = agent_own(a);
 	if (str_eq(name, str_of(own)))
 		return true;
 	text_escaped(shown, sizeof shown, name);
@@ -163,6 +164,12 @@ bool agent_own(const struct agent *a, struct http_request *r)
 	else
 		agent_error(r, 400, "Invalid interface name: %s", shown);
 	return false;
+}
+
+size_t agent_ifaces(struct agent *a, struct agent_iface out[AGENT_IFACES_MAX])
+{
+	out[0] = agent_own(a);
+	return 1;
 }
 
 /* jansson goes as deep as its caller's text; nothing of ours is deeper than this. */

@@ -32,8 +32,6 @@ void agent_json(struct http_request *r, unsigned status, json_t *body);
 
 /* ---- requests ---- */
 
-/* The interface of the path is ours; else answers. */
-bool agent_own(const struct agent *a, struct http_request *r);
 /* The body as an object with no other fields than `fields` (ends in NULL), or NULL after an answer of
  * 422.  A field that ends in '*' is required.  New reference. */
 json_t *agent_body(struct http_request *r, const char *const *fields);
@@ -49,11 +47,16 @@ bool agent_key_parse(struct str s, struct public_key *out);
 
 /* ---- peers ---- */
 
-/* What a peer of the interface is to be. */
+#define AGENT_PEER_IPS_MAX 64 /* of one request */
+
+/* What a peer of an interface is to be. */
 struct agent_peer {
 	struct public_key key;
-	struct ip_addr ip, ip6; /* family IP_NONE: not given; ip6 alone: a peer without IPv4 */
+	struct ip_prefix *ips; /* as a request has them, room for AGENT_PEER_IPS_MAX; borrowed */
+	size_t ip_count;
+	struct ip_addr ip, ip6; /* of a client: IP_NONE: not given; ip6 alone: one without IPv4 */
 	bool has_ips, has_psk, has_keepalive;
+	bool is_new; /* it was not there before */
 	struct psk psk;
 	uint16_t keepalive_s;
 };
@@ -69,6 +72,18 @@ MUST_CHECK enum err_code agent_peer_store(struct agent *a, const struct agent_pe
 					  struct client *client, bool *is_new, struct err *e);
 /* The first free host of the networks. */
 MUST_CHECK enum err_code agent_peer_place(struct agent *a, struct agent_peer *p, struct err *e);
+
+/* ---- interfaces (agent_iface.h) ---- */
+
+struct agent_iface;
+bool agent_is_up(const struct agent_iface *i);
+/* Serves a change of the configuration to what `body` says, with an answer in any case. */
+void agent_config_change(struct http_request *r, const struct agent_iface *i, const char *action,
+			 const json_t *body, bool dry_run);
+/* ERR_IO, when the fault point of that name fails. */
+MUST_CHECK enum err_code agent_step(const char *name, struct err *e);
+/* Logs what could not be taken back. */
+void agent_undone(enum err_code rc, const struct err *e);
 
 /* ---- handlers ---- */
 

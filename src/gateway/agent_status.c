@@ -3,7 +3,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "gateway/agent_inside.h"
+#include "gateway/agent_iface.h"
 
 #define LABEL_KEY_LEN 16 /* characters of a key in a label: the reference's */
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -118,38 +118,43 @@ static bool count_peer(void *ctx, const struct wg_peer_info *p, const struct ip_
 	return true;
 }
 
-static bool is_up(const struct agent *a)
+static json_t *interface_json(const struct agent_iface *i, const struct count *n)
 {
-	struct dataplane_status d;
-
-	a->c.core->host.status(a->c.core->host.ctx, &d);
-	return d.up;
+	return json_pack("{s:s,s:I,s:I,s:I,s:I}", "status", agent_is_up(i) ? "up" : "down",
+			 "peer_count", (json_int_t)n->peers, "active_peers", (json_int_t)n->active,
+			 "total_rx_bytes", (json_int_t)n->rx, "total_tx_bytes", (json_int_t)n->tx);
 }
 
-static json_t *interfaces_json(const struct agent *a, const struct count *n)
+/* Takes `interfaces` over; NULL without memory. */
+static json_t *wireguard_json(json_t *interfaces)
 {
-	return json_pack("{s:{s:{s:s,s:I,s:I,s:I,s:I}},s:i}", "interfaces",
-			 a->c.core->settings.ifname, "status", is_up(a) ? "up" : "down",
-			 "peer_count", (json_int_t)n->peers, "active_peers", (json_int_t)n->active,
-			 "total_rx_bytes", (json_int_t)n->rx, "total_tx_bytes", (json_int_t)n->tx,
-			 "interface_count", 1);
+	return json_pack("{s:o,s:i}", "interfaces", interfaces, "interface_count",
+			 (int)json_object_size(interfaces));
 }
 
 void agent_status(struct http_request *r, void *ctx)
 {
 	struct agent *a = ctx;
-	struct count n = { .now = wall_ns(a) };
+	struct agent_iface all[AGENT_IFACES_MAX];
+	size_t n = agent_ifaces(a, all);
+	json_t *interfaces = json_object();
+	int64_t now = wall_ns(a);
 	struct err e;
 
-	if (a->c.core->host.walk_peers(a->c.core->host.ctx, count_peer, &n, &e)) {
-		agent_fail(r, &e);
-		return;
+	for (size_t i = 0; i < n; i++) {
+		struct count c = { .now = now };
+
+		if (all[i].ops->walk(&all[i], count_peer, &c, &e)) {
+			json_decref(interfaces);
+			agent_fail(r, &e);
+			return;
+		}
+		(void)json_object_set_new(interfaces, all[i].ifname, interface_json(&all[i], &c));
 	}
 	agent_json(r, 200,
-		   json_pack("{s:s,s:f,s:f,s:s,s:o,s:o}", "status", "ok", "timestamp",
-			     seconds(n.now), "uptime", seconds(n.now - a->started_ns), "version",
-			     AGENT_VERSION, "system", system_json(a), "wireguard",
-			     interfaces_json(a, &n)));
+		   json_pack("{s:s,s:f,s:f,s:s,s:o,s:o}", "status", "ok", "timestamp", seconds(now),
+			     "uptime", seconds(now - a->started_ns), "version", AGENT_VERSION,
+			     "system", system_json(a), "wireguard", wireguard_json(interfaces)));
 }
 
 /* ---- /v1/metrics ---- */
@@ -161,6 +166,7 @@ struct peer_metrics {
 };
 
 struct metrics {
+	struct agent_iface of;
 	struct count n;
 	struct peer_metrics *p;
 	size_t cap;
@@ -206,15 +212,67 @@ static void gauge_add(struct buf *out, const char *name, const char *help, doubl
 	buf_printf(out, "%s %.15g\n", name, v);
 }
 
-static void interface_add(struct buf *out, const char *name, const char *type, const char *help,
-			  const char *ifname, uint64_t v)
+static uint64_t peers_of(const struct metrics *m)
 {
-	header_add(out, name, type, help);
-	buf_printf(out, "%s{interface=\"%s\"} %" PRIu64 "\n", name, ifname, v);
+	return m->n.peers;
+}
+
+static uint64_t active_of(const struct metrics *m)
+{
+	return m->n.active;
+}
+
+static uint64_t rx_of(const struct metrics *m)
+{
+	return m->n.rx;
+}
+
+static uint64_t tx_of(const struct metrics *m)
+{
+	return m->n.tx;
 }
 
 /* Names of interfaces (base/ifname.h) and base64 hold nothing that a label would have to escape. */
-static void peers_add(struct buf *out, const struct metrics *m, const char *ifname)
+static void interfaces_add(struct buf *out, const struct metrics *m, size_t n)
+{
+	static const struct {
+		const char *name, *type, *help;
+		uint64_t (*value)(const struct metrics *m);
+	} rows[] = {
+		{ "wireguard_peers_total", "gauge", "Peers of the interface", peers_of },
+		{ "wireguard_peers_active", "gauge", "Peers with a handshake within 180 seconds",
+		  active_of },
+		{ "wireguard_interface_receive_bytes_total", "counter",
+		  "Bytes received by the interface", rx_of },
+		{ "wireguard_interface_transmit_bytes_total", "counter",
+		  "Bytes sent by the interface", tx_of },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		header_add(out, rows[i].name, rows[i].type, rows[i].help);
+		for (size_t k = 0; k < n; k++)
+			buf_printf(out, "%s{interface=\"%s\"} %" PRIu64 "\n", rows[i].name,
+				   m[k].of.ifname, rows[i].value(&m[k]));
+	}
+}
+
+/* Row `i` of peers_add for one interface. */
+static void peer_rows_add(struct buf *out, const struct metrics *m, size_t i, const char *name)
+{
+	for (size_t k = 0; k < m->n.peers; k++) {
+		const struct peer_metrics *p = &m->p[k];
+
+		if (i == 2 && p->age_s < 0)
+			continue;
+		buf_printf(out, "%s{interface=\"%s\",public_key=\"%s\"} %" PRIu64 "\n", name,
+			   m->of.ifname, p->key,
+			   i == 0   ? p->rx
+			   : i == 1 ? p->tx
+				    : (uint64_t)p->age_s);
+	}
+}
+
+static void peers_add(struct buf *out, const struct metrics *m, size_t n)
 {
 	static const struct {
 		const char *name, *type, *help;
@@ -227,23 +285,13 @@ static void peers_add(struct buf *out, const struct metrics *m, const char *ifna
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		header_add(out, rows[i].name, rows[i].type, rows[i].help);
-		for (size_t k = 0; k < m->n.peers; k++) {
-			const struct peer_metrics *p = &m->p[k];
-
-			if (i == 2 && p->age_s < 0)
-				continue;
-			buf_printf(out, "%s{interface=\"%s\",public_key=\"%s\"} %" PRIu64 "\n",
-				   rows[i].name, ifname, p->key,
-				   i == 0   ? p->rx
-				   : i == 1 ? p->tx
-					    : (uint64_t)p->age_s);
-		}
+		for (size_t k = 0; k < n; k++)
+			peer_rows_add(out, &m[k], i, rows[i].name);
 	}
 }
 
-static void metrics_text(struct http_request *r, struct agent *a, const struct metrics *m)
+static void metrics_text(struct http_request *r, struct agent *a, const struct metrics *m, size_t n)
 {
-	const char *ifname = a->c.core->settings.ifname;
 	struct buf out = { 0 };
 	struct host_usage u = usage_read(a);
 
@@ -255,16 +303,9 @@ static void metrics_text(struct http_request *r, struct agent *a, const struct m
 		  host_memory_percent(&u));
 	gauge_add(&out, "wgdashboard_agent_disk_used_bytes", "Disk space in use",
 		  (double)u.disk_used);
-	gauge_add(&out, "wireguard_interface_count", "WireGuard interfaces", 1);
-	interface_add(&out, "wireguard_peers_total", "gauge", "Peers of the interface", ifname,
-		      m->n.peers);
-	interface_add(&out, "wireguard_peers_active", "gauge",
-		      "Peers with a handshake within 180 seconds", ifname, m->n.active);
-	interface_add(&out, "wireguard_interface_receive_bytes_total", "counter",
-		      "Bytes received by the interface", ifname, m->n.rx);
-	interface_add(&out, "wireguard_interface_transmit_bytes_total", "counter",
-		      "Bytes sent by the interface", ifname, m->n.tx);
-	peers_add(&out, m, ifname);
+	gauge_add(&out, "wireguard_interface_count", "WireGuard interfaces", (double)n);
+	interfaces_add(&out, m, n);
+	peers_add(&out, m, n);
 	http_respond(r, 200, METRICS_TYPE, &out);
 	buf_done(&out);
 }
@@ -289,37 +330,50 @@ static json_t *peers_json(const struct metrics *m)
 	return list;
 }
 
-static void metrics_json(struct http_request *r, struct agent *a, const struct metrics *m)
+static void metrics_json(struct http_request *r, struct agent *a, const struct metrics *m, size_t n,
+			 int64_t now)
 {
-	json_t *interfaces = interfaces_json(a, &m->n);
-	json_t *own = json_object_get(json_object_get(interfaces, "interfaces"),
-				      a->c.core->settings.ifname);
+	json_t *interfaces = json_object(), *one;
 
-	if (!own || json_object_set_new(own, "peers", peers_json(m))) {
-		json_decref(interfaces);
-		agent_json(r, 500, NULL);
-		return;
+	for (size_t i = 0; i < n; i++) {
+		one = interface_json(&m[i].of, &m[i].n);
+		if (json_object_set_new(one, "peers", peers_json(&m[i])) ||
+		    json_object_set(interfaces, m[i].of.ifname, one)) {
+			json_decref(one);
+			json_decref(interfaces);
+			agent_json(r, 500, NULL);
+			return;
+		}
+		json_decref(one);
 	}
 	agent_json(r, 200,
-		   json_pack("{s:f,s:o,s:o}", "timestamp", seconds(m->n.now), "system",
-			     system_json(a), "wireguard", interfaces));
+		   json_pack("{s:f,s:o,s:o}", "timestamp", seconds(now), "system", system_json(a),
+			     "wireguard", wireguard_json(interfaces)));
 }
 
 void agent_metrics(struct http_request *r, void *ctx)
 {
 	struct agent *a = ctx;
-	struct metrics m = { .n.now = wall_ns(a) };
+	struct agent_iface all[AGENT_IFACES_MAX];
+	struct metrics m[AGENT_IFACES_MAX] = { 0 };
+	size_t n = agent_ifaces(a, all);
 	bool wants_json = str_find_nocase(http_header(r, "accept"), STR("application/json")) >= 0;
+	int64_t now = wall_ns(a);
 	struct err e;
-	enum err_code rc = a->c.core->host.walk_peers(a->c.core->host.ctx, metrics_peer, &m, &e);
+	enum err_code rc = ERR_OK;
 
-	if (rc == ERR_OK && m.no_memory)
-		rc = err_set(&e, ERR_NOMEM, "read the peers: out of memory");
+	for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+		m[i] = (struct metrics){ .of = all[i], .n.now = now };
+		rc = all[i].ops->walk(&all[i], metrics_peer, &m[i], &e);
+		if (rc == ERR_OK && m[i].no_memory)
+			rc = err_set(&e, ERR_NOMEM, "read the peers: out of memory");
+	}
 	if (rc)
 		agent_fail(r, &e);
 	else if (wants_json)
-		metrics_json(r, a, &m);
+		metrics_json(r, a, m, n, now);
 	else
-		metrics_text(r, a, &m);
-	free(m.p);
+		metrics_text(r, a, m, n);
+	for (size_t i = 0; i < n; i++)
+		free(m[i].p);
 }

@@ -8,15 +8,14 @@
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "gateway/agent_inside.h"
+#include "gateway/agent_own.h"
 #include "store/agent.h"
-#include "wg/conf.h"
 
 #define INVALID "Invalid base64-encoded configuration"
 
 struct sync {
 	struct agent *a;
-	struct wg_conf conf;
+	struct wg_conf conf; /* borrowed from the handler */
 	struct agent_peer *want; /* sorted by key */
 	bool *found; /* as long: the store has it */
 	struct client *changed; /* to be set; with secrets once they are stored */
@@ -46,7 +45,6 @@ static void sync_done(struct sync *s)
 	free(s->found);
 	free(s->changed);
 	free(s->removed);
-	wg_conf_done(&s->conf);
 }
 
 static enum err_code keep(struct client **list, size_t *n, size_t *cap, const struct client *c,
@@ -318,9 +316,23 @@ static enum err_code sync_run(struct sync *s, struct err *e)
 	return rc;
 }
 
+enum err_code agent_clients_sync(const struct agent_iface *i, const struct wg_conf *file,
+				 struct agent_synced *out, struct err *e)
+{
+	struct sync s = { .a = i->a, .conf = *file };
+	enum err_code rc = sync_run(&s, e);
+
+	*out = (struct agent_synced){ .added = s.added,
+				      .changed = s.updated,
+				      .removed = s.removed_n,
+				      .unchanged = s.unchanged };
+	sync_done(&s);
+	return rc;
+}
+
 /* ---- the request ---- */
 
-static bool conf_read(struct http_request *r, struct sync *s, const json_t *body)
+static bool conf_read(struct http_request *r, struct wg_conf *out, const json_t *body)
 {
 	const json_t *v = json_object_get(body, "config");
 	struct str text = { json_string_value(v), json_string_length(v) };
@@ -334,7 +346,7 @@ static bool conf_read(struct http_request *r, struct sync *s, const json_t *body
 	}
 	if (!decode(&conf, text) || !utf8_valid(buf_view(&conf)))
 		agent_error(r, 400, INVALID);
-	else if (wg_conf_parse(&s->conf, buf_view(&conf), "config", &e))
+	else if (wg_conf_parse(out, buf_view(&conf), "config", &e))
 		agent_error(r, 400, "Configuration validation failed: %s", e.msg);
 	else
 		ok = true;
@@ -343,60 +355,63 @@ static bool conf_read(struct http_request *r, struct sync *s, const json_t *body
 }
 
 /* What a file says of the interface belongs to PUT .../config; the same is no contradiction. */
-static bool interface_same(struct http_request *r, const struct sync *s)
+static bool interface_same(struct http_request *r, const struct agent_iface *i,
+			   const struct wg_conf *c)
 {
-	const struct wg_conf *c = &s->conf;
-	const struct core *core = s->a->c.core;
-	struct public_key own;
+	struct agent_conf own = { 0 };
+	const char *differs = NULL;
+	struct err e;
 
-	if (c->has_private_key) {
-		public_key_of(&own, &c->private_key);
-		if (!ct_equal(&own, &core->server_key, KEY_LEN)) {
-			agent_error(r, 409,
-				    "config: PrivateKey is not the interface's; PUT "
-				    "/v1/wg/{interface}/config changes it");
-			return false;
-		}
-	}
-	if (c->has_listen_port && c->listen_port != core->settings.port) {
-		agent_error(r, 409,
-			    "config: ListenPort %u is not the interface's; PUT "
-			    "/v1/wg/{interface}/config changes it",
-			    c->listen_port);
+	if (!c->has_private_key && !c->has_listen_port)
+		return true;
+	if (i->ops->load(i, &own, &e)) {
+		agent_fail(r, &e);
 		return false;
 	}
-	return true;
+	if (c->has_private_key && !ct_equal(&own.private_key, &c->private_key, KEY_LEN))
+		differs = "PrivateKey";
+	else if (c->has_listen_port && c->listen_port != own.port)
+		differs = "ListenPort";
+	agent_conf_done(&own);
+	if (differs)
+		agent_error(r, 409,
+			    "config: %s is not the interface's; PUT /v1/wg/{interface}/config "
+			    "changes it",
+			    differs);
+	return !differs;
 }
 
 void agent_syncconf(struct http_request *r, void *ctx)
 {
 	static const char *const fields[] = { "config*", NULL };
-	struct sync s = { .a = ctx };
+	struct agent_synced n = { 0 };
+	struct wg_conf file = { 0 };
+	struct agent_iface i;
 	struct err e;
 	json_t *body;
 
-	if (!agent_own(s.a, r))
+	if (!agent_iface_find(ctx, r, &i))
 		return;
 	body = agent_body(r, fields);
 	if (!body)
 		return;
-	if (conf_read(r, &s, body) && interface_same(r, &s)) {
-		if (sync_run(&s, &e)) {
+	if (conf_read(r, &file, body) && interface_same(r, &i, &file)) {
+		if (i.ops->sync(&i, &file, &n, &e)) {
 			agent_fail(r, &e);
 		} else {
-			LOG_NOTE("agent.synced", F_INT("added", s.added),
-				 F_INT("changed", s.updated), F_INT("removed", s.removed_n),
-				 F_INT("unchanged", s.unchanged), F_STR("by", s.a->key_id),
-				 F_ENDPOINT("from", &r->peer));
+			LOG_NOTE("agent.synced", F_STR("interface", i.ifname),
+				 F_INT("added", n.added), F_INT("changed", n.changed),
+				 F_INT("removed", n.removed), F_INT("unchanged", n.unchanged),
+				 F_STR("by", i.a->key_id), F_ENDPOINT("from", &r->peer));
 			agent_json(r, 200,
 				   json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "status", "success",
 					     "message", "Configuration synchronized successfully",
-					     "added", (json_int_t)s.added, "changed",
-					     (json_int_t)s.updated, "removed",
-					     (json_int_t)s.removed_n, "unchanged",
-					     (json_int_t)s.unchanged));
+					     "added", (json_int_t)n.added, "changed",
+					     (json_int_t)n.changed, "removed",
+					     (json_int_t)n.removed, "unchanged",
+					     (json_int_t)n.unchanged));
 		}
 	}
 	json_decref(body);
-	sync_done(&s);
+	wg_conf_done(&file);
 }

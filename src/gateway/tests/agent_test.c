@@ -5,7 +5,7 @@
 #include <limits.h>
 
 #include "base/fs.h"
-#include "gateway/agent_conf.h"
+#include "gateway/agent_iface.h"
 #include "gateway/tests/fake_host.h"
 
 static struct fake_host host;
@@ -124,19 +124,20 @@ static void takes_addresses_of_the_network_only(void **state)
 static void tells_what_changed_without_keys(void **state)
 {
 	struct agent *a = opened();
+	struct agent_iface i = agent_own(a);
 	struct agent_conf old, new;
 	struct err e;
 	json_t *changes;
 	char *text, key[KEY_TEXT_MAX];
 
 	(void)state;
-	assert_int_equal(agent_conf_load(&old, a, &e), ERR_OK);
+	assert_int_equal(i.ops->load(&i, &old, &e), ERR_OK);
 	new = old;
 	changes = agent_conf_changes(&old, &new);
 	assert_int_equal(json_array_size(changes), 0);
 	json_decref(changes);
 	secret_key_generate(&new.private_key);
-	new.settings.port = 4711;
+	new.port = 4711;
 	changes = agent_conf_changes(&old, &new);
 	text = json_dumps(changes, JSON_COMPACT);
 	assert_int_equal(json_array_size(changes), 2);
@@ -155,19 +156,20 @@ static void tells_what_changed_without_keys(void **state)
 static void refuses_what_cannot_be(void **state)
 {
 	struct agent *a = opened();
+	struct agent_iface i = agent_own(a);
 	struct agent_conf old, new;
 	struct err e;
 
 	(void)state;
-	assert_int_equal(agent_conf_load(&old, a, &e), ERR_OK);
+	assert_int_equal(i.ops->load(&i, &old, &e), ERR_OK);
 	new = old;
-	assert_int_equal(agent_conf_check(a, &old, &new, &e), ERR_OK);
+	assert_int_equal(agent_conf_check(&i, &old, &new, &e), ERR_OK);
 	assert_true(str_copy(new.post_up, sizeof new.post_up, STR("sh -c id")));
-	assert_int_equal(agent_conf_check(a, &old, &new, &e), ERR_INVALID);
+	assert_int_equal(agent_conf_check(&i, &old, &new, &e), ERR_INVALID);
 	assert_non_null(strstr(e.msg, "post_up"));
 	new = old;
-	new.settings.mtu = 1000;
-	assert_int_equal(agent_conf_check(a, &old, &new, &e), ERR_INVALID);
+	new.mtu = 1000;
+	assert_int_equal(agent_conf_check(&i, &old, &new, &e), ERR_INVALID);
 	agent_conf_done(&old);
 	agent_conf_done(&new);
 	closed(a);
@@ -176,17 +178,18 @@ static void refuses_what_cannot_be(void **state)
 static void keeps_what_is_stored(void **state)
 {
 	struct agent *a = opened();
+	struct agent_iface i = agent_own(a);
 	struct agent_conf old, new, got;
 	struct err e;
 
 	(void)state;
-	assert_int_equal(agent_conf_load(&old, a, &e), ERR_OK);
+	assert_int_equal(i.ops->load(&i, &old, &e), ERR_OK);
 	new = old;
 	secret_key_generate(&new.private_key);
-	new.settings.mtu = 1300;
+	new.mtu = 1300;
 	assert_true(str_copy(new.pre_down, sizeof new.pre_down, STR("ip link set %i down")));
 	assert_int_equal(store_begin(host.core.store, &e), ERR_OK);
-	assert_int_equal(agent_conf_store(a, &old, &new, &e), ERR_OK);
+	assert_int_equal(i.ops->store(&i, &old, &new, &e), ERR_OK);
 	assert_int_equal(store_commit(host.core.store, &e), ERR_OK);
 	agent_close(a);
 	assert_true(fake_host_reopen(&host));
@@ -196,10 +199,11 @@ static void keeps_what_is_stored(void **state)
 							    .secret = STR("a secret for tests") },
 				    &e),
 			 ERR_OK);
-	assert_int_equal(agent_conf_load(&got, a, &e), ERR_OK);
+	i = agent_own(a);
+	assert_int_equal(i.ops->load(&i, &got, &e), ERR_OK);
 	assert_memory_equal(&got.private_key, &new.private_key, sizeof got.private_key);
 	assert_string_equal(got.pre_down, "ip link set %i down");
-	assert_int_equal(got.settings.mtu, 1300);
+	assert_int_equal(got.mtu, 1300);
 	agent_conf_done(&got);
 	agent_conf_done(&old);
 	agent_conf_done(&new);
