@@ -4,7 +4,7 @@
 #include "base/ifname.h"
 #include "base/log.h"
 #include "crypto/hash.h"
-#include "gateway/agent_iface.h"
+#include "gateway/agent_tunnel.h"
 
 #define WINDOW_S 300
 #define BODY_MAX (64u << 10)
@@ -148,28 +148,38 @@ static bool authorise_metrics(struct http_request *r, void *ctx)
 
 /* ---- requests ---- */
 
-bool agent_iface_find(struct agent *a, struct http_request *r, struct agent_iface *out)
+static bool iface_find(struct agent *a, struct http_request *r, bool may_be_new,
+		       struct agent_iface *out)
 {
 	struct str name = http_param(r, "iface");
-	const char *own = a->c.core->settings.ifname;
 	char shown[64];
 
 	*out = agent_own(a);
-	if (str_eq(name, str_of(own)))
+	if (str_eq(name, str_of(out->ifname)) || agent_tunnel(a, name, may_be_new, out))
 		return true;
 	text_escaped(shown, sizeof shown, name);
 	if (ifname_ok(name))
-		agent_error(r, 404, "Interface %s is not here: this gateway serves %s only", shown,
-			    own);
+		agent_error(r, 404, "Interface %s is not here", shown);
 	else
 		agent_error(r, 400, "Invalid interface name: %s", shown);
 	return false;
 }
 
+bool agent_iface_find(struct agent *a, struct http_request *r, struct agent_iface *out)
+{
+	return iface_find(a, r, false, out);
+}
+
+bool agent_iface_find_or_begin(struct agent *a, struct http_request *r, struct agent_iface *out)
+{
+	return iface_find(a, r, true, out);
+}
+
 size_t agent_ifaces(struct agent *a, struct agent_iface out[AGENT_IFACES_MAX])
 {
+	_Static_assert(AGENT_IFACES_MAX == STORE_TUNNELS_MAX + 1, "the gateway's own beside them");
 	out[0] = agent_own(a);
-	return 1;
+	return 1 + agent_tunnels(a, out + 1, AGENT_IFACES_MAX - 1);
 }
 
 /* jansson goes as deep as its caller's text; nothing of ours is deeper than this. */

@@ -20,6 +20,7 @@ struct change {
 	json_t *changes;
 	const char *action, *source;
 	int64_t id; /* in the history */
+	bool is_new; /* there was none */
 	bool is_up, device_touched, net_touched, hooks_touched;
 	bool hooks_failed; /* what the panel wants to have run does not run */
 };
@@ -90,7 +91,7 @@ static enum err_code history_write(struct change *x, struct err *e)
 	enum err_code rc =
 		store_configs(x->i.a->c.core->store, x->i.ifname, config_exists, &some, e);
 
-	if (rc == ERR_OK && !some)
+	if (rc == ERR_OK && !some && !x->is_new)
 		rc = history_add(x, &x->old, "gateway", "", "found", NULL, e);
 	if (rc == ERR_OK)
 		rc = history_add(x, &x->new, x->i.a->key_id, x->source, x->action, x->changes, e);
@@ -225,6 +226,7 @@ static struct change *change_new(struct http_request *r, const struct agent_ifac
 				 const char *action)
 {
 	struct change *x = calloc(1, sizeof *x);
+	enum err_code rc;
 	struct err e;
 
 	if (!x) {
@@ -234,12 +236,17 @@ static struct change *change_new(struct http_request *r, const struct agent_ifac
 	x->i = *i;
 	x->action = action;
 	x->is_up = agent_is_up(i);
-	if (i->ops->load(i, &x->old, &e)) {
+	rc = i->ops->load(i, &x->old, &e);
+	x->is_new = rc == ERR_NOT_FOUND && i->ops->begin;
+	if (rc && !x->is_new) {
 		agent_fail(r, &e);
 		change_free(x);
 		return NULL;
 	}
-	x->new = x->old;
+	if (x->is_new)
+		i->ops->begin(i, &x->new);
+	else
+		x->new = x->old;
 	return x;
 }
 
@@ -332,7 +339,7 @@ void agent_config_put(struct http_request *r, void *ctx)
 	bool dry_run;
 	json_t *body;
 
-	if (!agent_iface_find(ctx, r, &i) || !dry_run_read(r, &dry_run))
+	if (!agent_iface_find_or_begin(ctx, r, &i) || !dry_run_read(r, &dry_run))
 		return;
 	body = agent_body(r, fields);
 	if (!body)

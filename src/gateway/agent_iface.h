@@ -10,6 +10,7 @@
 #ifndef QANAT_GATEWAY_AGENT_IFACE_H
 #define QANAT_GATEWAY_AGENT_IFACE_H
 
+#include "base/ifname.h"
 #include "device/device.h"
 #include "gateway/agent_conf.h"
 #include "gateway/agent_hooks.h"
@@ -18,7 +19,7 @@
 struct agent_iface {
 	const struct agent_iface_ops *ops;
 	struct agent *a;
-	const char *ifname; /* borrowed */
+	char ifname[IFNAME_LEN_MAX + 1];
 };
 
 /* What a syncconf came to. */
@@ -29,8 +30,10 @@ struct agent_synced {
 struct agent_iface_ops {
 	/* ---- configuration ---- */
 
-	/* As it is stored, with its key; the caller wipes it. */
+	/* As it is stored, with its key; the caller wipes it.  ERR_NOT_FOUND: it is not there yet. */
 	enum err_code (*load)(const struct agent_iface *i, struct agent_conf *out, struct err *e);
+	/* What a new one is where the request says nothing.  NULL: this kind is there from the start. */
+	void (*begin)(const struct agent_iface *i, struct agent_conf *out);
 	/* Puts the addresses that a request names into *c; ERR_INVALID when they cannot be. */
 	enum err_code (*set_addresses)(const struct agent_iface *i, struct agent_conf *c,
 				       const struct ip_prefix *p, size_t n, struct err *e);
@@ -41,7 +44,8 @@ struct agent_iface_ops {
 	/* Writes what differs, in a transaction of the caller's. */
 	enum err_code (*store)(const struct agent_iface *i, const struct agent_conf *old,
 			       const struct agent_conf *new, struct err *e);
-	/* What others of this program read, and `apply` makes, is that of *c. */
+	/* What others of this program read, and `apply` makes, is that of *c; with port 0 it was only
+	 * about to be made, and is not there. */
 	void (*take)(const struct agent_iface *i, const struct agent_conf *c);
 	/* The peers as sections of a file. */
 	enum err_code (*peers_text)(const struct agent_iface *i, struct buf *out, struct err *e);
@@ -104,6 +108,8 @@ struct agent_iface agent_own(struct agent *a);
 
 /* The interface of the path; false after an answer of 400 or 404. */
 bool agent_iface_find(struct agent *a, struct http_request *r, struct agent_iface *out);
+/* The same, and one that can be made. */
+bool agent_iface_find_or_begin(struct agent *a, struct http_request *r, struct agent_iface *out);
 
 #define AGENT_IFACES_MAX 16
 /* All of them, the own one first; how many they are. */

@@ -1,6 +1,7 @@
 /* The gateway's own interface behind the table of operations: settings, clients, core's host. */
 #include "gateway/agent_own.h"
 
+#include "gateway/agent_tunnel.h"
 #include "store/agent.h"
 
 /* Names of settings of the store. */
@@ -93,11 +94,14 @@ static enum err_code own_set_addresses(const struct agent_iface *i, struct agent
 static enum err_code own_check(const struct agent_iface *i, const struct agent_conf *old,
 			       const struct agent_conf *new, struct err *e)
 {
+	const char *owner = new->port != old->port ? agent_port_owner(i, new->port) : NULL;
 	struct public_key own;
 	bool known = false;
 	enum err_code rc;
 
-	(void)old;
+	if (owner)
+		return err_set(e, ERR_IN_USE, "listen_port: UDP port %u is that of interface %s",
+			       new->port, owner);
 	public_key_of(&own, &new->private_key);
 	rc = store_client_key_known(core_of(i)->store, &own, &known, e);
 	if (rc == ERR_OK && known)
@@ -283,5 +287,8 @@ static const struct agent_iface_ops ops = {
 
 struct agent_iface agent_own(struct agent *a)
 {
-	return (struct agent_iface){ &ops, a, a->c.core->settings.ifname };
+	struct agent_iface i = { .ops = &ops, .a = a };
+
+	BUG_ON(!str_copy(i.ifname, sizeof i.ifname, str_of(a->c.core->settings.ifname)));
+	return i;
 }

@@ -75,6 +75,7 @@ static enum err_code open_device(struct backend *b, const struct backend_config 
 {
 	struct helper_device d = { .needs = c->needs,
 				   .take_over = c->take_over,
+				   .is_further = c->is_further,
 				   .listen_port = c->listen_port,
 				   .mtu = c->mtu };
 	struct device_uapi_config uapi = { .fd = -1, .ifname = c->ifname };
@@ -107,7 +108,7 @@ static enum err_code settle(struct backend *b, const struct backend_config *c, s
 
 	wipe(&own, sizeof own);
 	b->settled = true; /* even when only a part was done */
-	return rc == ERR_IN_USE ? err_wrap(e, rc, "option --port") : rc;
+	return rc == ERR_IN_USE && !c->is_further ? err_wrap(e, rc, "option --port") : rc;
 }
 
 enum err_code backend_open(struct backend **out, struct loop *l, const struct backend_config *c,

@@ -20,6 +20,7 @@ struct backend_config {
 	struct helper *helper; /* borrowed, for as long as the backend */
 	unsigned needs; /* enum device_can bits; decides what "auto" is */
 	bool take_over; /* an interface of the run before may be there */
+	bool is_further; /* one beside the gateway's own, which the command line names */
 	const char *ifname;
 	uint16_t listen_port, mtu;
 	const struct secret_key *private_key;
@@ -30,7 +31,7 @@ struct backend_config {
 
 struct backend;
 
-/* Opens the device and gives it key and port.  Errors name the option. */
+/* Opens the device and gives it key and port.  Errors name the option, if it is one. */
 MUST_CHECK enum err_code backend_open(struct backend **out, struct loop *l,
 				      const struct backend_config *c, struct err *e);
 /* Lets go of it.  `stays`: what can live without us does, for the next run to take over; else an

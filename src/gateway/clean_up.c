@@ -9,7 +9,7 @@
 #include "device/uapi_server.h"
 #include "gateway/helper_process.h"
 #include "io/unix_socket.h"
-#include "store/store.h"
+#include "store/tunnels.h"
 
 /* A directory without a store was never a gateway's; opening it would make one. */
 static enum err_code state_exists(bool *out, const char *state_dir, struct err *e)
@@ -44,24 +44,38 @@ static enum err_code control_socket_remove(const char *path, struct err *e)
 	return rc;
 }
 
-/* Named by the option, or as stored: a first run that crashed has not stored it. */
-static enum err_code uapi_socket_remove(const struct options *o, struct store *s, struct err *e)
+static enum err_code uapi_socket_remove(const char *ifname, struct err *e)
 {
-	struct settings_given given = { 0 };
-	struct settings settings;
-	enum err_code rc;
 	int fd = -1;
+	enum err_code rc = uapi_listen(&fd, ifname, e);
 
-	given.v[SETTING_INTERFACE] = o->given.v[SETTING_INTERFACE];
-	rc = settings_load(&settings, s, &given, e);
-	if (rc)
-		return rc;
-	rc = uapi_listen(&fd, settings.ifname, e);
 	if (rc == ERR_IN_USE)
 		return ERR_OK;
 	if (rc == ERR_OK)
-		uapi_unlisten(settings.ifname);
+		uapi_unlisten(ifname);
 	fd_close(fd);
+	return rc;
+}
+
+/* The gateway's own is named by the option, or as stored: a first run that crashed has not stored it. */
+static enum err_code uapi_sockets_remove(const struct options *o, struct store *s, struct err *e)
+{
+	struct store_tunnel *further = calloc(STORE_TUNNELS_MAX, sizeof *further);
+	struct settings_given given = { 0 };
+	struct settings settings;
+	size_t n = 0;
+	enum err_code rc;
+
+	given.v[SETTING_INTERFACE] = o->given.v[SETTING_INTERFACE];
+	rc = further ? settings_load(&settings, s, &given, e)
+		     : err_set(e, ERR_NOMEM, "out of memory");
+	if (rc == ERR_OK)
+		rc = uapi_socket_remove(settings.ifname, e);
+	if (rc == ERR_OK)
+		rc = store_tunnels(s, further, &n, e);
+	for (size_t i = 0; rc == ERR_OK && i < n; i++)
+		rc = uapi_socket_remove(further[i].name, e);
+	free(further);
 	return rc;
 }
 
@@ -79,7 +93,7 @@ enum err_code gateway_clean_up(const struct options *o, struct err *e)
 	if (rc == ERR_IN_USE)
 		return rc;
 	if (rc == ERR_OK)
-		rc = uapi_socket_remove(o, s, e);
+		rc = uapi_sockets_remove(o, s, e);
 	next = control_socket_remove(o->socket, rc ? NULL : e);
 	rc = rc ? rc : next;
 	next = helper_process_undo(o->state_dir, rc ? NULL : e);

@@ -16,6 +16,7 @@
 #include "gateway/texts.h"
 
 struct core_later;
+struct tunnels;
 
 /* What core asks of the running gateway; tests put something simpler in its place. */
 struct core_host {
@@ -106,6 +107,7 @@ struct core {
 	struct log_ring *logs; /* borrowed; NULL: none are kept */
 	bool is_disabled; /* the agent API has taken the interface down */
 	const struct settings_given *given; /* options of this run, borrowed */
+	struct tunnels *tunnels; /* borrowed; the further interfaces; NULL: they are not served */
 	struct str network_given; /* the option --network of this run, borrowed; p NULL: none */
 };
 

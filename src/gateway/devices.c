@@ -156,6 +156,8 @@ static enum err_code open_kind(struct one *o, const struct helper_device *d,
 	case DEVICE_KERNEL:
 		o->kind = HELPER_KERNEL;
 		rc = process_open(o, d, DEVICE_KERNEL, uapi, e);
+		if (d->is_further)
+			return rc;
 		if (rc == ERR_EXISTS || rc == ERR_IN_USE)
 			return err_wrap(e, ERR_IN_USE, "option --interface");
 		return rc ? err_wrap(e, rc, "option --backend") : ERR_OK;
@@ -167,6 +169,8 @@ static enum err_code open_kind(struct one *o, const struct helper_device *d,
 	default:
 		o->kind = HELPER_ENGINE;
 		rc = process_open(o, d, DEVICE_ENGINE, uapi, e);
+		if (d->is_further)
+			return rc;
 		if (rc == ERR_EXISTS)
 			return err_wrap(e, ERR_IN_USE, "option --interface");
 		if (rc == ERR_IN_USE)
@@ -198,6 +202,8 @@ static enum err_code device_open(void *ctx, const struct helper_device *d,
 	rc = device_choice_parse(&choice, all->options->backend, e);
 	if (rc)
 		return rc;
+	if (choice.kind == DEVICE_UAPI && d->is_further)
+		choice.kind = DEVICE_ENGINE;
 	if (choice.kind == DEVICE_AUTO)
 		choice.kind = device_choose(d->needs);
 	*o = (struct one){ .all = all, .number = ++all->last, .gone.fd = -1, .keeper.fd = -1 };

@@ -18,6 +18,7 @@
 #include "gateway/network.h"
 #include "gateway/ready.h"
 #include "gateway/restart_reply.h"
+#include "gateway/tunnels.h"
 #include "gateway/watchdog.h"
 
 /* A gateway that crashes begins where its clients were at most so long ago. */
@@ -34,9 +35,11 @@ struct gateway {
 	int reply_fd; /* who waits for the restart that this is, or -1 */
 	bool net_open;
 	struct net_want want;
+	bool has_ipv6; /* the clients' network, and the host */
 	struct network *network; /* keeps it so */
 	bool alone; /* no other gateway uses the state directory: its journal is ours */
 	struct backend *backend;
+	struct tunnels *tunnels; /* further interfaces */
 	bool take_over; /* the run before has left its interface, or may have */
 	struct control_server *control;
 	struct apis *apis; /* over HTTPS; NULL: none are set up */
@@ -262,6 +265,7 @@ static void device_gone_told(void *ctx, uint32_t device)
 	const struct gateway *g = ctx;
 
 	backend_gone(g->backend, device);
+	tunnels_gone(g->tunnels, device);
 }
 
 /* Nothing can be asked any more, and what was changed on the host is for the next start. */
@@ -342,11 +346,15 @@ static void tunnel_fill(struct gateway *g)
 	*t = (struct net_tunnel){ .mtu = s->mtu, .up = !g->core.is_disabled };
 	BUG_ON(!str_copy(t->ifname, sizeof t->ifname, str_of(s->ifname)));
 	want_add(t, &s->network);
-	if (g->want.forward_v6)
+	if (g->has_ipv6)
 		want_add(t, &s->network6);
 	/* The kernel takes IPv6 addresses from an interface that goes down. */
 	if (!t->up)
 		t->address_count = 1;
+	g->want.tunnel_count = 1;
+	g->want.forward_v6 = g->has_ipv6;
+	if (g->tunnels)
+		tunnels_want(g->tunnels, &g->want);
 }
 
 static void want_fill(struct gateway *g)
@@ -354,8 +362,8 @@ static void want_fill(struct gateway *g)
 	bool wants_ipv6 = g->core.settings.network6.addr.family != IP_NONE;
 
 	g->want = (struct net_want){ .tunnel_count = 1, .forward_v4 = true };
-	g->want.forward_v6 = wants_ipv6 && host_has_ipv6();
-	if (wants_ipv6 && !g->want.forward_v6)
+	g->has_ipv6 = wants_ipv6 && host_has_ipv6();
+	if (wants_ipv6 && !g->has_ipv6)
 		LOG_WARNING("net.no_ipv6", F_STR("why", "this kernel has IPv6 turned off"));
 	tunnel_fill(g);
 }
@@ -451,6 +459,35 @@ static enum err_code device_start(struct gateway *g, const struct secret_key *k,
 	return ERR_OK;
 }
 
+/* Further interfaces: what fails there keeps nobody else waiting. */
+static enum err_code tunnels_begin(struct gateway *g, struct err *e)
+{
+	const struct tunnels_config c = { .core = &g->core,
+					  .helper = g->helper,
+					  .forget_endpoints = g->options->forget_endpoints,
+					  .has_ipv6 = host_has_ipv6() };
+	enum err_code rc = tunnels_open(&g->tunnels, &c, e);
+
+	if (rc == ERR_OK)
+		tunnels_start(g->tunnels);
+	g->core.tunnels = g->tunnels;
+	return rc;
+}
+
+/* With further interfaces, and when that cannot be, without them at first. */
+static enum err_code network_begin(struct gateway *g, struct err *e)
+{
+	enum err_code rc = host_apply(g, e);
+
+	if (rc == ERR_OK || g->want.tunnel_count == 1) {
+		tunnels_started(g->tunnels, true);
+		return rc;
+	}
+	LOG_ERR("tunnel.network_failed", F_ERR(e));
+	tunnels_started(g->tunnels, false);
+	return host_apply(g, e);
+}
+
 static enum err_code sockets_start(struct gateway *g, struct err *e)
 {
 	const struct control_handler h = lines_handler(&g->core);
@@ -540,6 +577,7 @@ static void save_due(struct loop_timer *t)
 
 	endpoints_save(g);
 	usage_save(g);
+	tunnels_save(g->tunnels);
 	loop_timer_set(g->loop, t, loop_now(g->loop) + ENDPOINTS_SAVE_NS);
 }
 
@@ -629,7 +667,9 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 	if (rc)
 		return rc;
 	g->serving = true;
-	rc = host_apply(g, e);
+	rc = tunnels_begin(g, e);
+	if (rc == ERR_OK)
+		rc = network_begin(g, e);
 	if (rc == ERR_OK)
 		rc = network_open(&g->network, g->helper, g->loop, e);
 	if (rc == ERR_OK)
@@ -708,6 +748,8 @@ static void serving_end(struct gateway *g)
 	g->apis = NULL;
 	network_close(g->network);
 	g->network = NULL;
+	if (g->tunnels)
+		tunnels_serving_end(g->tunnels);
 	backend_stop(g->backend); /* no packet passes that is not counted */
 	endpoints_save(g);
 	usage_save(g);
@@ -723,6 +765,7 @@ static void device_end(struct gateway *g, bool stays)
 static void gateway_free(struct gateway *g)
 {
 	device_end(g, false);
+	tunnels_close(g->tunnels);
 	store_close(g->store);
 	loop_fd_remove(&g->other_logs);
 	helper_unlisten(g->helper);
@@ -763,9 +806,13 @@ enum err_code gateway_stop(struct gateway *g, struct err *e)
 	asker_refuse(g);
 	if (g->serving)
 		hooks(g, false);
+	if (g->tunnels)
+		tunnels_commands_end(g->tunnels);
 	serving_end(g);
 	/* Before its masquerade: no packet of a client may leave with the address it has in the
 	 * tunnel.  The store last: until then nobody else takes the journal. */
+	if (g->tunnels)
+		tunnels_devices_end(g->tunnels, false);
 	device_end(g, false);
 	if (g->net_open)
 		rc = helper_net_undo(g->helper, e);
@@ -784,6 +831,8 @@ enum err_code gateway_restart(struct gateway *g, struct err *e)
 	h.n = apis_pass_on(g->apis, h.listeners, h.owners, HELPER_LISTENERS_MAX);
 	serving_end(g);
 	/* The engine ends with its program.  Others go on, so that no packet is lost meanwhile. */
+	if (g->tunnels)
+		tunnels_devices_end(g->tunnels, true);
 	device_end(g, true);
 	gateway_free(g);
 	rc = helper_end(helper, how, &h, e);

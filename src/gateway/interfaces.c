@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <string.h>
 
 /* Ones of a netmask, which the kernel keeps contiguous. */
 static uint8_t mask_len(const struct ip_addr *mask)
@@ -50,6 +51,20 @@ enum err_code interfaces_walk(interface_fn *fn, void *arg, struct err *e)
 		if (!fn(arg, i->ifa_name, &p))
 			break;
 	}
+	freeifaddrs(all);
+	return ERR_OK;
+}
+
+/* Each has an entry without an address of a network, too. */
+enum err_code interfaces_have(const char *ifname, bool *out, struct err *e)
+{
+	struct ifaddrs *all = NULL;
+
+	if (getifaddrs(&all) < 0)
+		return err_sys(e, errno, "read the names of this host's interfaces");
+	*out = false;
+	for (const struct ifaddrs *i = all; i && !*out; i = i->ifa_next)
+		*out = strcmp(i->ifa_name, ifname) == 0;
 	freeifaddrs(all);
 	return ERR_OK;
 }

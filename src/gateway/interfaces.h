@@ -1,4 +1,4 @@
-/* interfaces.h - the addresses of this host's interfaces.
+/* interfaces.h - this host's interfaces and their addresses, for a process without rights.
  */
 #ifndef QANAT_GATEWAY_INTERFACES_H
 #define QANAT_GATEWAY_INTERFACES_H
@@ -10,5 +10,7 @@ typedef bool interface_fn(void *arg, const char *ifname, const struct ip_prefix 
 
 /* Calls fn for each address with its prefix length, until it returns false. */
 MUST_CHECK enum err_code interfaces_walk(interface_fn *fn, void *arg, struct err *e);
+/* Is there an interface of that name, with or without addresses? */
+MUST_CHECK enum err_code interfaces_have(const char *ifname, bool *out, struct err *e);
 
 #endif

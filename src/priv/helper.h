@@ -92,6 +92,9 @@ struct helper_device {
 	char ifname[NET_NAME_MAX];
 	uint32_t needs; /* enum device_can bits, where the choice is the helper's */
 	bool take_over; /* an interface of the run before may be there */
+	/* Beside the gateway's own: its name and port are no options, for errors, and where the command line
+	 * names a daemon, which has one interface, it is an engine. */
+	bool is_further;
 	uint16_t listen_port, mtu;
 };
 

@@ -56,7 +56,8 @@ static bool want_ok(const struct net_want *w)
 static bool device_ok(const struct helper_device *d)
 {
 	return ends(d->ifname, sizeof d->ifname) &&
-	       ifname_check(str_of(d->ifname), NULL) == ERR_OK && is_bool(&d->take_over);
+	       ifname_check(str_of(d->ifname), NULL) == ERR_OK && is_bool(&d->take_over) &&
+	       is_bool(&d->is_further);
 }
 
 static bool prefix_ok(const struct ip_prefix *p)
