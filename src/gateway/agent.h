@@ -1,13 +1,15 @@
-/* agent.h - the agent API: a panel steers this gateway's interface over HTTPS.
+/* agent.h - the agent API: a panel steers this gateway's interfaces over HTTPS.
  *
  * Endpoints, fields and texts of the agent that existing panels speak to (reference 003, details
  * 4.1), served name for name; docs/operations/agent.md says where we are stricter, and
  * docs/openapi/gateway.yaml lists every route.
  *
- * The interface is the gateway's own.  Its peers are the clients of the store, so that what a panel
- * adds is a client like any other, without a private key here; nothing is kept twice.  A change of its
- * configuration is a transaction over store, device and host: the commit of the store is last, so that
- * a crash anywhere leaves the old configuration or the new one, whole.
+ * The peers of the gateway's own interface are the clients of the store, so that what a panel
+ * adds is a client like any other, without a private key here; nothing is kept twice.  Further
+ * interfaces (gateway/tunnels.h) are made here and have peers of their own; handlers see both by one
+ * table (agent_iface.h).  A change of a configuration is a transaction over store, device and host:
+ * the commit of the store is last, so that a crash anywhere leaves the old configuration or the new
+ * one, whole.
  *
  * The loop's thread.  FAULT points: agent.stored, agent.device, agent.net, agent.hooks, agent.verify,
  * agent.committed, agent.peer.
@@ -34,7 +36,7 @@ void agent_close(struct agent *a);
 /* What the HTTPS server serves; lives as long as the agent. */
 struct https_service agent_service(struct agent *a);
 
-/* ---- the interface's state, which outlives the API ---- */
+/* ---- the state of the gateway's own interface, which outlives the API ---- */
 
 /* Whether POST .../disable took the interface down: it stays so through restarts. */
 MUST_CHECK enum err_code agent_is_disabled(struct store *s, bool *out, struct err *e);

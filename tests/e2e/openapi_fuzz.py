@@ -123,6 +123,7 @@ HOSTILE = ["", "\n", "a\nPostUp = id", "\r\n[Peer]", "\0", "../../etc/passwd", "
            "\x7f", "\x1b[2J", "' OR 1=1 --", "{{7*7}}", "%s%n", "10.8.0.1/33", "10.8.0.0/-1", "::/0", "0.0.0.0/0", "1.1.1.1,,2.2.2.2",
            "999.1.1.1", "10.8.0.255/32", "10.8.0.0/32", "10.8.0.1/32", "fe80::1%lo/64", "NaN", "1e309", "null", "true", "auto"]
 NUMBERS = [0, 1, -1, 65535, 65536, 2**31 - 1, 2**31, 2**32, 2**63 - 1, -2**63, 2**63, 10**400, 0.5, -0.0, 1e308]
+ADDRESSES = ["10.77.0.1/24", "10.77.0.1/24, fd77::1/64", "10.78.0.1/16,fd78::1/48", "10.8.0.1/24", "10.79.0.1/32", "192.0.2.7/24"]
 COMMANDS = ["ip link set %i mtu 1400", "sysctl -w net.ipv4.ip_forward=1", "ip route add 198.51.100.0/24 dev %i", "nft flush ruleset",
             "iptables -P FORWARD DROP", "ip netns exec x sh", "sh -c id", "sysctl -w kernel.core_pattern=x", "'", '"', "ip " + "a " * 900,
             ";;;", "ip route add $(id)", "ip link set lo down\n"]
@@ -185,6 +186,8 @@ class Fuzz:
             return self.prefix()
         if form == "base64":
             return self.conf()
+        if name == "address" and r.random() < 0.7:
+            return r.choice(ADDRESSES)
         if name in ("post_up", "pre_down"):
             return r.choice(COMMANDS + ["; ".join(r.sample(COMMANDS, 2))])
         return self.text()
@@ -221,7 +224,8 @@ class Fuzz:
     def segment(self, param):
         r = self.rng
         if param["name"] == "iface":
-            raw = self.iface if r.random() < 0.9 else self.text()
+            # The gateway's own, and two that are made, changed and deleted on the way.
+            raw = r.choice([self.iface] * 5 + [self.iface + "x"] * 3 + [self.iface + "y"]) if r.random() < 0.9 else self.text()
         else:
             raw = str(self.value(param["schema"]))
         raw = raw.encode(errors="replace")[:4000]
