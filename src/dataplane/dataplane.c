@@ -200,15 +200,15 @@ static unsigned offloads_in_use(const struct dataplane *dp)
 	return bits;
 }
 
-static void sum_bytes(struct dataplane *dp, struct dataplane_status *out)
+static void peers_sum(const struct dataplane *dp, struct dataplane_status *out)
 {
-	for (struct wg_peer *p = NULL; (p = wg_device_next_peer(dp->device, p));) {
-		uint64_t rx, tx;
+	struct wg_sums sums;
 
-		wg_peer_bytes(p, &rx, &tx);
-		out->rx_bytes += rx;
-		out->tx_bytes += tx;
-	}
+	wg_device_sums(dp->device, &sums);
+	out->peer_count = wg_device_peer_count(dp->device);
+	out->connected_count = sums.connected;
+	out->rx_bytes = sums.rx_bytes;
+	out->tx_bytes = sums.tx_bytes;
 }
 
 void dataplane_status(struct dataplane *dp, struct dataplane_status *out)
@@ -223,8 +223,7 @@ void dataplane_status(struct dataplane *dp, struct dataplane_status *out)
 	out->up = dp->up;
 	out->offloads = offloads_in_use(dp);
 	out->has_private_key = wg_device_public_key(dp->device, &out->public_key);
-	out->peer_count = wg_device_peer_count(dp->device);
-	sum_bytes(dp, out);
+	peers_sum(dp, out);
 	wg_counts(dp->device, NULL, out->verdicts);
 	pthread_mutex_unlock(&dp->lock);
 }

@@ -79,10 +79,11 @@ struct dataplane_status {
 	bool has_private_key;
 	struct public_key public_key;
 	size_t peer_count;
+	size_t connected_count; /* of them, by wg_is_connected */
 	uint64_t rx_bytes, tx_bytes; /* sums over the peers */
 	uint64_t verdicts[WG_VERDICTS];
 };
-/* Walks all peers for the sums. */
+/* Looks at the peers that have talked, for the sums. */
 void dataplane_status(struct dataplane *dp, struct dataplane_status *out);
 /* Of these only the wanted or used port and the mark, at once. */
 void dataplane_binding(struct dataplane *dp, uint16_t *listen_port, uint32_t *fwmark);

@@ -70,8 +70,16 @@ static enum err_code read_all(struct device *d, struct nl_wg_list *out, struct e
 	return named(d, nl_wg_read(k->wg, k->ifindex, out, e), e);
 }
 
+/* Wall clock; 0: never. */
+static int64_t handshake_of(const struct nl_wg_peer *p)
+{
+	return p->handshake_s < INT64_MAX / NS_PER_S ? p->handshake_s * NS_PER_S + p->handshake_ns
+						     : 0;
+}
+
 static enum err_code kernel_status(struct device *d, struct dataplane_status *out, struct err *e)
 {
+	int64_t now = clock_real_ns();
 	struct nl_wg_list list;
 	struct nl_link l;
 	enum err_code rc = link_read(d, &l, e);
@@ -95,6 +103,7 @@ static enum err_code kernel_status(struct device *d, struct dataplane_status *ou
 	for (size_t i = 0; i < list.peer_count; i++) {
 		out->rx_bytes += list.peers[i].rx_bytes;
 		out->tx_bytes += list.peers[i].tx_bytes;
+		out->connected_count += wg_is_connected(handshake_of(&list.peers[i]), now);
 	}
 	nl_wg_list_done(&list);
 	return ERR_OK;
@@ -179,10 +188,9 @@ static struct wg_peer_info info_of(const struct nl_wg_peer *p)
 		.rx_bytes = p->rx_bytes,
 		.tx_bytes = p->tx_bytes,
 		.allowed_ip_count = p->ip_count,
+		.last_handshake_wall_ns = handshake_of(p),
 	};
 
-	if (p->handshake_s < INT64_MAX / NS_PER_S)
-		info.last_handshake_wall_ns = p->handshake_s * NS_PER_S + p->handshake_ns;
 	memcpy(info.public_key.b, p->public_key, NL_WG_KEY);
 	memcpy(info.psk.b, p->psk, NL_WG_KEY);
 	return info;

@@ -129,14 +129,24 @@ static bool offloads(struct uapi_answer *a, struct str value)
 	return true;
 }
 
-static bool peer_count(struct uapi_answer *a, struct str value)
+static bool count_of_peers(struct str value, size_t *out)
 {
 	uint64_t n;
 
 	if (!u64_parse(value, 0, WG_PEERS_MAX, &n))
 		return false;
-	a->status.peer_count = (size_t)n;
+	*out = (size_t)n;
 	return true;
+}
+
+static bool peer_count(struct uapi_answer *a, struct str value)
+{
+	return count_of_peers(value, &a->status.peer_count);
+}
+
+static bool connected_count(struct uapi_answer *a, struct str value)
+{
+	return count_of_peers(value, &a->status.connected_count);
 }
 
 static bool all_rx_bytes(struct uapi_answer *a, struct str value)
@@ -248,6 +258,7 @@ static const struct key {
 	{ { "qanat_workers", 13 }, false, workers },
 	{ { "qanat_offloads", 14 }, false, offloads },
 	{ { "qanat_peers", 11 }, false, peer_count },
+	{ { "qanat_connected", 15 }, false, connected_count },
 	{ { "qanat_rx_bytes", 14 }, false, all_rx_bytes },
 	{ { "qanat_tx_bytes", 14 }, false, all_tx_bytes },
 };

@@ -1,6 +1,7 @@
 /* Another daemon's device, by its UAPI socket. */
 #include <errno.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/ifname.h"
 #include "device/backend.h"
@@ -343,14 +344,20 @@ static enum err_code uapi_peer(struct device *d, const struct public_key *k,
 
 /* ---- status ---- */
 
+struct sums {
+	struct dataplane_status status;
+	int64_t now; /* wall clock */
+};
+
 static bool add_up(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
 {
-	struct dataplane_status *s = ctx;
+	struct sums *s = ctx;
 
 	(void)ips;
-	s->peer_count++;
-	s->rx_bytes += p->rx_bytes;
-	s->tx_bytes += p->tx_bytes;
+	s->status.peer_count++;
+	s->status.connected_count += wg_is_connected(p->last_handshake_wall_ns, s->now);
+	s->status.rx_bytes += p->rx_bytes;
+	s->status.tx_bytes += p->tx_bytes;
 	return true;
 }
 
@@ -381,14 +388,14 @@ static void status_settings(struct dataplane_status *s, const struct device_sett
 
 static enum err_code uapi_status(struct device *d, struct dataplane_status *out, struct err *e)
 {
-	struct dataplane_status sums = { 0 };
+	struct sums sums = { .now = clock_real_ns() };
 	struct uapi_answer a;
 	enum err_code rc;
 
 	uapi_answer_init(&a, add_up, &sums);
 	rc = get_all(d, (struct get){ .summary = true }, &a, e);
 	if (rc == ERR_OK) {
-		*out = a.extended ? a.status : sums;
+		*out = a.extended ? a.status : sums.status;
 		status_settings(out, &a.settings);
 		status_link(uapi_of(d), out);
 	}

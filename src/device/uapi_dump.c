@@ -102,8 +102,10 @@ void uapi_dump_status(struct buf *out, const struct dataplane_status *s)
 {
 	buf_printf(out, "qanat_mtu=%u\nqanat_up=%d\nqanat_workers=%u\nqanat_offloads=%u\n", s->mtu,
 		   s->up, s->workers, s->offloads);
-	buf_printf(out, "qanat_peers=%zu\nqanat_rx_bytes=%" PRIu64 "\nqanat_tx_bytes=%" PRIu64 "\n",
-		   s->peer_count, s->rx_bytes, s->tx_bytes);
+	buf_printf(out, "qanat_peers=%zu\nqanat_connected=%zu\n", s->peer_count,
+		   s->connected_count);
+	buf_printf(out, "qanat_rx_bytes=%" PRIu64 "\nqanat_tx_bytes=%" PRIu64 "\n", s->rx_bytes,
+		   s->tx_bytes);
 	wg_uapi_put_drops(out, s->verdicts);
 }
 

@@ -9,7 +9,6 @@
 #include "http/request.h"
 
 #define AGENT_VERSION "2.2.0" /* of the API that panels know */
-#define AGENT_ACTIVE_NS CORE_CONNECTED_NS
 #define AGENT_KEY_ID_MAX 17
 
 struct agent {

@@ -195,7 +195,7 @@ void core_later_answer(const struct core_later *l, enum api_code code, json_t *d
 		       const struct err *e);
 
 /* A client is connected when its last handshake is younger (details 6: 180 s everywhere). */
-#define CORE_CONNECTED_NS (180 * NS_PER_S)
+#define CORE_CONNECTED_NS WG_CONNECTED_NS
 /* What the live device knows of a client, *info zeroed when it has no such peer; true when the
  * client is connected. */
 bool core_connected(struct core *c, const struct client *client, struct wg_peer_info *info);

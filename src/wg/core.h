@@ -43,6 +43,7 @@ struct wg_device {
 	unsigned next_lane;
 	uint64_t last_session_id;
 	struct list peers; /* in order of creation */
+	struct list talkers; /* those of them that have anything to add up */
 	struct wg_peer_table table;
 	struct wg_wheel wheel;
 };

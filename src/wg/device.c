@@ -15,6 +15,7 @@ struct wg_device *wg_device_new(const struct wg_ops *ops, struct retired *retire
 	d->retired = retired;
 	d->roaming = true;
 	list_init(&d->peers);
+	list_init(&d->talkers);
 	wg_wheel_init(&d->wheel);
 	ops->random(ops->ctx, &d->table.key, sizeof d->table.key);
 	ops->random(ops->ctx, &d->limit.key, sizeof d->limit.key);
@@ -54,6 +55,7 @@ static void remove_peer(struct wg_device *d, struct wg_peer *p)
 	wg_peer_set_path(p, NULL);
 	wg_peer_table_del(&d->table, p);
 	list_del(&p->link);
+	list_del(&p->talker);
 	retired_add(d->retired, &p->retired, free_retired_peer);
 }
 

@@ -132,8 +132,15 @@ struct wg_peer_info {
 };
 
 void wg_peer_info(const struct wg_peer *p, struct wg_peer_info *out);
-/* Only the two sums of it, for who adds up many peers. */
-void wg_peer_bytes(const struct wg_peer *p, uint64_t *rx, uint64_t *tx);
+/* A peer is connected while keys of its last handshake may be in use, by the wall clock. */
+#define WG_CONNECTED_NS WG_REJECT_AFTER_TIME
+bool wg_is_connected(int64_t last_handshake_wall_ns, int64_t wall_ns);
+struct wg_sums {
+	uint64_t rx_bytes, tx_bytes;
+	size_t connected; /* peers */
+};
+/* What the peers come to; looks at those alone that have sent or received something. */
+void wg_device_sums(const struct wg_device *d, struct wg_sums *out);
 /* Copies up to `n` allowed IPs starting with number `from`; returns how many were written. */
 size_t wg_peer_allowed_ips(const struct wg_peer *p, size_t from, struct ip_prefix *out, size_t n);
 const struct public_key *wg_peer_key(const struct wg_peer *p);

@@ -138,6 +138,7 @@ static struct wg_session *derive(struct wg_peer *p, struct wg_noise *n, bool is_
 /* What every authentic handshake message means for its peer. */
 static void heard_from(struct wg_peer *p, const struct wg_path *from, size_t n, int64_t now)
 {
+	wg_peer_talks(p);
 	atomic_fetch_add_explicit(&p->rx_bytes, n, memory_order_relaxed);
 	atomic_fetch_add_explicit(&p->rx_packets, 1, memory_order_relaxed);
 	wg_timers_received(p, now);
@@ -324,6 +325,7 @@ static enum wg_verdict consume_cookie_reply(struct wg_device *d, const uint8_t *
 	/* No roaming and no timers: whoever sees our message on its way can make this answer.  And
 	 * nothing is sent now: the cookie goes out with the next retry. */
 	*who = p;
+	wg_peer_talks(p);
 	atomic_fetch_add_explicit(&p->rx_bytes, len, memory_order_relaxed);
 	atomic_fetch_add_explicit(&p->rx_packets, 1, memory_order_relaxed);
 	return WG_OK;

@@ -318,10 +318,29 @@ void wg_peer_info(const struct wg_peer *p, struct wg_peer_info *out)
 		out->quota_out_wall_ns = wg_device_wall(p->device, out->limits.quota_out_at);
 }
 
-void wg_peer_bytes(const struct wg_peer *p, uint64_t *rx, uint64_t *tx)
+bool wg_is_connected(int64_t last_handshake_wall_ns, int64_t wall_ns)
 {
-	*rx = atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
-	*tx = atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
+	return last_handshake_wall_ns != 0 && wall_ns - last_handshake_wall_ns < WG_CONNECTED_NS;
+}
+
+void wg_device_sums(const struct wg_device *d, struct wg_sums *out)
+{
+	int64_t wall_ns = d->ops.wall_ns(d->ops.ctx);
+
+	*out = (struct wg_sums){ 0 };
+	LIST_FOR(n, &d->talkers) {
+		const struct wg_peer *p = CONTAINER_OF(n, struct wg_peer, talker);
+
+		out->rx_bytes += atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
+		out->tx_bytes += atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
+		out->connected += wg_is_connected(p->handshake_wall_ns, wall_ns);
+	}
+}
+
+void wg_peer_talks(struct wg_peer *p)
+{
+	if (!p->dead && !list_linked(&p->talker))
+		list_add_tail(&p->device->talkers, &p->talker);
 }
 
 /* ---- outwards ---- */
@@ -340,6 +359,7 @@ void wg_peer_send(struct wg_peer *p, const uint8_t *dgram, size_t n, uint8_t ecn
 		to.local = (struct ip_addr){ 0 };
 		to.local_ifindex = 0;
 	}
+	wg_peer_talks(p);
 	atomic_fetch_add_explicit(&p->tx_bytes, n, memory_order_relaxed);
 	atomic_fetch_add_explicit(&p->tx_packets, 1, memory_order_relaxed);
 	d->ops.send(d->ops.ctx, p, &to, dgram, n, ecn);

@@ -67,7 +67,13 @@ struct wg_peer {
 	_Atomic int64_t raised_at; /* the last event */
 	_Atomic uint32_t pending; /* a bit for each wg_event_kind handed out */
 	atomic_bool follows; /* the endpoint follows authentic packets */
-	_Atomic uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
+	/* owner: control; beside the counts, so that adding up many peers reads one line of each */
+	union {
+		struct list talker; /* of the device's `talkers`, once something was counted */
+		struct retired_node retired; /* while dead */
+	};
+	int64_t handshake_wall_ns;
+	_Atomic uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets; /* shared with workers */
 
 	/* const after start */
 	struct wg_device *device;
@@ -94,11 +100,8 @@ struct wg_peer {
 	struct wg_active *active;
 	int64_t keys_at; /* the youngest keys were made; 0: none are left */
 	int64_t keepalive_at; /* the last persistent keepalive, or when they were asked for */
-	int64_t handshake_wall_ns;
 	uint64_t timestamp_sent; /* wall clock, ns; never smaller than before */
 	uint8_t timestamp_seen[WG_TIMESTAMP_LEN];
-
-	struct retired_node retired;
 };
 
 MUST_CHECK struct wg_peer *wg_peer_new(struct wg_device *d, const struct public_key *k);
@@ -151,6 +154,9 @@ void wg_peer_allowed_remove(struct wg_peer *p, const struct ip_prefix *prefix);
 size_t wg_peer_admit(struct wg_peer *p, enum wg_direction dir, const uint32_t *len, size_t n,
 		     int64_t now, enum wg_verdict *rest);
 
+/* Before anything of it is counted: from now on the device adds it up.  Control only; workers count
+ * under sessions, and none comes without a handshake that was counted. */
+void wg_peer_talks(struct wg_peer *p);
 /* Sends a datagram of ours to the peer and counts it. */
 void wg_peer_send(struct wg_peer *p, const uint8_t *dgram, size_t n, uint8_t ecn);
 void wg_peer_notify(struct wg_peer *p, enum wg_note note);

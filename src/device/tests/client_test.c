@@ -62,6 +62,7 @@ void dataplane_status(struct dataplane *dp, struct dataplane_status *out)
 					  .workers = 3,
 					  .offloads = 5,
 					  .peer_count = wg_device_peer_count(dp->d),
+					  .connected_count = 1,
 					  .rx_bytes = 11,
 					  .tx_bytes = 12,
 					  .verdicts[DROP_REPLAY] = 4 };
@@ -290,7 +291,8 @@ static const struct {
 	  "who is asked says that it knows them" },
 	{ "set=1\nfwmark=6\npublic_key=" KEY("ab") "\n\nget=1\nextensions=1\nsummary=1\n\n",
 	  "errno=0\n\nqanat_extensions=1\nfwmark=6\nqanat_mtu=1420\nqanat_up=1\nqanat_workers=3\n"
-	  "qanat_offloads=5\nqanat_peers=1\nqanat_rx_bytes=11\nqanat_tx_bytes=12\n"
+	  "qanat_offloads=5\nqanat_peers=1\nqanat_connected=1\nqanat_rx_bytes=11\nqanat_tx_bytes="
+	  "12\n"
 	  "qanat_drop_replay=4\nerrno=0\n\n",
 	  "the device without its peers" },
 	{ "set=1\npublic_key=" KEY("ab") "\nallowed_ip=10.0.0.0/8\npublic_key=" KEY(

@@ -54,6 +54,7 @@ static void answers(void **state UNUSED)
 		{ "qanat_up=2\n", UAPI_ANSWER_BAD, 0, 0, "neither up nor down" },
 		{ "qanat_workers=65\n", UAPI_ANSWER_BAD, 0, 0, "more workers than there can be" },
 		{ "qanat_peers=1048577\n", UAPI_ANSWER_BAD, 0, 0, "more peers" },
+		{ "qanat_connected=1048577\n", UAPI_ANSWER_BAD, 0, 0, "more of them connected" },
 		{ "qanat_drop_replay=-1\n", UAPI_ANSWER_BAD, 0, 0, "drops less than none" },
 		{ "qanat_quota=1\n", UAPI_ANSWER_BAD, 0, 0, "a limit of no peer" },
 		{ "public_key=" KEY "\nqanat_mtu=1420\n", UAPI_ANSWER_BAD, 0, 0,

@@ -593,6 +593,57 @@ static void what_peers_say(void **state)
 	assert_int_equal(a.allowed_ip_count, 1);
 }
 
+/* What the device adds up is what a walk would come to, with one peer that has never talked and after
+ * those that have are gone. */
+static void sums_are_those_of_a_walk(void **state)
+{
+	struct sim *s = *state;
+	struct wg_device *d = s->side[1].d;
+	const struct wg_peer_change silent = { .public_key.b = { 9, 9 } };
+	const struct wg_peer_change gone = { .public_key = s->side[0].public, .remove = true };
+	struct wg_peer_info p;
+	struct wg_sums sums;
+
+	assert_int_equal(wg_device_change_peer(d, &silent, s->now, NULL), ERR_OK);
+	wg_device_sums(d, &sums);
+	assert_int_equal(sums.rx_bytes + sums.tx_bytes + sums.connected, 0);
+	for (int i = 0; i < 3; i++) {
+		sim_send(s, 0, 100);
+		sim_run(s, NS_PER_S);
+		wg_peer_info(sim_peer(s, 1), &p);
+		wg_device_sums(d, &sums);
+		assert_int_equal(sums.rx_bytes, p.rx_bytes);
+		assert_int_equal(sums.tx_bytes, p.tx_bytes);
+		assert_int_equal(sums.connected, 1);
+	}
+	sim_run(s, WG_CONNECTED_NS);
+	wg_device_sums(d, &sums);
+	assert_int_equal(sums.connected, 0);
+	assert_true(sums.rx_bytes >= p.rx_bytes);
+	assert_int_equal(wg_device_change_peer(d, &gone, s->now, NULL), ERR_OK);
+	wg_device_sums(d, &sums);
+	assert_int_equal(sums.rx_bytes + sums.tx_bytes + sums.connected, 0);
+}
+
+static void connected_by_the_wall_clock(void **state UNUSED)
+{
+	static const struct {
+		int64_t last, now;
+		bool want;
+		const char *why;
+	} rows[] = {
+		{ 0, 5, false, "never" },
+		{ 5, 5, true, "now" },
+		{ 5, 4 + WG_CONNECTED_NS, true, "just so" },
+		{ 5, 5 + WG_CONNECTED_NS, false, "too long ago" },
+		{ 9, 5, true, "a clock that was set back" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (wg_is_connected(rows[i].last, rows[i].now) != rows[i].want)
+			fail_msg("%s", rows[i].why);
+}
+
 #define WITH_SIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -623,6 +674,8 @@ int main(void)
 		WITH_SIM(staged_bytes_are_limited),
 		WITH_SIM(removing_cuts_off),
 		WITH_SIM(what_peers_say),
+		WITH_SIM(sums_are_those_of_a_walk),
+		cmocka_unit_test(connected_by_the_wall_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
