@@ -267,13 +267,29 @@ size_t utf8_next(struct str s, uint32_t *code_point)
 	return n;
 }
 
+/* How many bytes of ASCII stand in front, counted by eights. */
+static size_t ascii_run(struct str s)
+{
+	size_t n = 0;
+	uint64_t w;
+
+	for (; s.n - n >= sizeof w; n += sizeof w) {
+		memcpy(&w, s.p + n, sizeof w);
+		if (w & 0x8080808080808080)
+			break;
+	}
+	return n;
+}
+
 bool utf8_valid(struct str s)
 {
 	uint32_t cp;
 
 	while (s.n) {
-		size_t n = utf8_next(s, &cp);
+		size_t n = ascii_run(s);
 
+		if (n == 0)
+			n = utf8_next(s, &cp);
 		if (n == 0)
 			return false;
 		s.p += n;

@@ -117,6 +117,37 @@ static void base64_rows(void **state)
 	}
 }
 
+/* Each byte at each place of texts that are several blocks long, and long ones back and forth. */
+static void base64_of_any_length(void **state)
+{
+	static const char all[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint8_t raw[BYTES_MAX], got[BYTES_MAX];
+	char text[BASE64_LEN(BYTES_MAX) + 1];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof raw; i++)
+		raw[i] = (uint8_t)(i * 167 + i / 256);
+	for (size_t n = 0; n < 100; n++) {
+		base64_encode(text, raw, n);
+		assert_true(base64_decode(got, n, str_of(text)));
+		assert_memory_equal(got, raw, n);
+	}
+	for (size_t at = 0; at < 48; at++) {
+		for (unsigned c = 0; c < 256; c++) {
+			bool is_digit = c && strchr(all, (int)c);
+
+			base64_encode(text, raw, 36);
+			text[at] = (char)c;
+			memset(got, 7, sizeof got);
+			assert_int_equal(base64_decode(got, 36, (struct str){ text, 48 }),
+					 is_digit);
+			if (!is_digit)
+				assert_int_equal(got[0], 7); /* nothing was written */
+		}
+	}
+}
+
 static void hex_rows(void **state)
 {
 	static const char bad[] = "/:@G`g \n-+";
@@ -144,9 +175,8 @@ static void hex_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(matches_vectors),
-		cmocka_unit_test(matches_wg_keys),
-		cmocka_unit_test(base64_rows),
+		cmocka_unit_test(matches_vectors), cmocka_unit_test(matches_wg_keys),
+		cmocka_unit_test(base64_rows),	   cmocka_unit_test(base64_of_any_length),
 		cmocka_unit_test(hex_rows),
 	};
 
