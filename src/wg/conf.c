@@ -75,6 +75,7 @@ bool wg_conf_search_ok(struct str s)
 
 void wg_conf_done(struct wg_conf *c)
 {
+	key_order_done(&c->by_key);
 	for (size_t i = 0; i < c->peer_count; i++) {
 		free(c->peers[i].name);
 		free(c->peers[i].endpoint);

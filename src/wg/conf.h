@@ -8,6 +8,7 @@
 #ifndef QANAT_WG_CONF_H
 #define QANAT_WG_CONF_H
 
+#include "crypto/key_order.h"
 #include "wg/device.h"
 
 #define WG_CONF_PEERS_MAX 131072
@@ -52,6 +53,7 @@ struct wg_conf {
 	size_t command_count;
 	struct wg_conf_peer *peers;
 	size_t peer_count;
+	struct key_order by_key; /* of `peers`, once they have been read */
 };
 
 /* Reads `text`; `name` stands for the file in messages.  *out is written on success only. */

@@ -14,6 +14,7 @@ struct reader {
 	unsigned section_line;
 	bool had_interface;
 	uint64_t seen; /* bit i: keys[i] has stood in this section */
+	bool has_public_key; /* this section, if it is a peer */
 	struct str comment; /* the line before, when it is one */
 	size_t peer_cap;
 	size_t ip_cap; /* of the peer being read */
@@ -76,6 +77,7 @@ static enum err_code read_private_key(struct reader *r, const char *key, struct 
 
 static enum err_code read_public_key(struct reader *r, const char *key, struct str value)
 {
+	r->has_public_key = true;
 	return read_key(r, key, value, peer_now(r)->public_key.b);
 }
 
@@ -311,39 +313,30 @@ static enum err_code read_keepalive(struct reader *r, const char *key, struct st
 enum { ONCE = 1, MAY_BE_EMPTY = 2 };
 
 static const struct key {
-	const char *name;
+	struct str name;
 	enum section section;
 	unsigned flags;
 	enum err_code (*read)(struct reader *r, const char *key, struct str value);
 } keys[] = {
-	{ "PrivateKey", IN_INTERFACE, ONCE, read_private_key },
-	{ "ListenPort", IN_INTERFACE, ONCE, read_listen_port },
-	{ "FwMark", IN_INTERFACE, ONCE, read_fwmark },
-	{ "Address", IN_INTERFACE, 0, read_address },
-	{ "DNS", IN_INTERFACE, 0, read_dns },
-	{ "MTU", IN_INTERFACE, ONCE, read_mtu },
-	{ "Table", IN_INTERFACE, ONCE, read_table },
-	{ "PreUp", IN_INTERFACE, 0, read_pre_up },
-	{ "PostUp", IN_INTERFACE, 0, read_post_up },
-	{ "PreDown", IN_INTERFACE, 0, read_pre_down },
-	{ "PostDown", IN_INTERFACE, 0, read_post_down },
-	{ "SaveConfig", IN_INTERFACE, ONCE, read_save_config },
-	{ "PublicKey", IN_PEER, ONCE, read_public_key },
-	{ "PresharedKey", IN_PEER, ONCE, read_psk },
-	{ "AllowedIPs", IN_PEER, MAY_BE_EMPTY, read_allowed_ips },
-	{ "Endpoint", IN_PEER, ONCE, read_endpoint },
-	{ "PersistentKeepalive", IN_PEER, ONCE, read_keepalive },
+	{ { "PrivateKey", 10 }, IN_INTERFACE, ONCE, read_private_key },
+	{ { "ListenPort", 10 }, IN_INTERFACE, ONCE, read_listen_port },
+	{ { "FwMark", 6 }, IN_INTERFACE, ONCE, read_fwmark },
+	{ { "Address", 7 }, IN_INTERFACE, 0, read_address },
+	{ { "DNS", 3 }, IN_INTERFACE, 0, read_dns },
+	{ { "MTU", 3 }, IN_INTERFACE, ONCE, read_mtu },
+	{ { "Table", 5 }, IN_INTERFACE, ONCE, read_table },
+	{ { "PreUp", 5 }, IN_INTERFACE, 0, read_pre_up },
+	{ { "PostUp", 6 }, IN_INTERFACE, 0, read_post_up },
+	{ { "PreDown", 7 }, IN_INTERFACE, 0, read_pre_down },
+	{ { "PostDown", 8 }, IN_INTERFACE, 0, read_post_down },
+	{ { "SaveConfig", 10 }, IN_INTERFACE, ONCE, read_save_config },
+	{ { "PublicKey", 9 }, IN_PEER, ONCE, read_public_key },
+	{ { "PresharedKey", 12 }, IN_PEER, ONCE, read_psk },
+	{ { "AllowedIPs", 10 }, IN_PEER, MAY_BE_EMPTY, read_allowed_ips },
+	{ { "Endpoint", 8 }, IN_PEER, ONCE, read_endpoint },
+	{ { "PersistentKeepalive", 19 }, IN_PEER, ONCE, read_keepalive },
 };
 _Static_assert(ARRAY_LEN(keys) <= 64, "`seen` has a bit for each key");
-
-static size_t key_index(const char *name)
-{
-	size_t i = 0;
-
-	while (strcmp(keys[i].name, name) != 0)
-		i++;
-	return i;
-}
 
 static enum err_code fail_key(struct reader *r, struct str got)
 {
@@ -354,7 +347,7 @@ static enum err_code fail_key(struct reader *r, struct str got)
 	if (!r->e) /* nobody listens, and to compare with every key takes a while */
 		return ERR_INVALID;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		names[i] = keys[i].name;
+		names[i] = keys[i].name.p;
 	nearest = opt_nearest(got, names, ARRAY_LEN(keys));
 	text_escaped(shown, sizeof shown, got);
 	if (!nearest)
@@ -369,7 +362,7 @@ static enum err_code read_pair(struct reader *r, struct str name, struct str val
 	uint64_t bit = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(keys) && !k; i++) {
-		if (!str_eq_nocase(str_of(keys[i].name), name))
+		if (!str_eq_nocase(keys[i].name, name))
 			continue;
 		k = &keys[i];
 		bit = 1ULL << i;
@@ -377,23 +370,24 @@ static enum err_code read_pair(struct reader *r, struct str name, struct str val
 	if (!k)
 		return fail_key(r, name);
 	if (r->section == NOWHERE)
-		return fail_at(r, r->line, ERR_INVALID, "%s stands before any section", k->name);
+		return fail_at(r, r->line, ERR_INVALID, "%s stands before any section", k->name.p);
 	if (k->section != r->section)
-		return fail_at(r, r->line, ERR_INVALID, "%s belongs in %s, not in %s", k->name,
+		return fail_at(r, r->line, ERR_INVALID, "%s belongs in %s, not in %s", k->name.p,
 			       sections[k->section], sections[r->section]);
 	if ((k->flags & ONCE) && (r->seen & bit))
-		return fail_at(r, r->line, ERR_INVALID, "%s stands twice in one section", k->name);
+		return fail_at(r, r->line, ERR_INVALID, "%s stands twice in one section",
+			       k->name.p);
 	r->seen |= bit;
 	if (!value.n && !(k->flags & MAY_BE_EMPTY))
-		return fail_at(r, r->line, ERR_MISSING, "%s has no value", k->name);
-	return k->read(r, k->name, value);
+		return fail_at(r, r->line, ERR_MISSING, "%s has no value", k->name.p);
+	return k->read(r, k->name.p, value);
 }
 
 /* ---- sections ---- */
 
 static enum err_code section_end(struct reader *r)
 {
-	if (r->section == IN_PEER && !(r->seen & 1ULL << key_index("PublicKey")))
+	if (r->section == IN_PEER && !r->has_public_key)
 		return fail_at(r, r->section_line, ERR_MISSING, "this [Peer] has no PublicKey");
 	return ERR_OK;
 }
@@ -458,6 +452,7 @@ static enum err_code section_begin(struct reader *r, struct str title)
 	if (rc)
 		return rc;
 	r->seen = 0;
+	r->has_public_key = false;
 	r->section_line = r->line;
 	if (str_eq_nocase(title, STR("[Peer]"))) {
 		r->section = IN_PEER;
@@ -512,42 +507,22 @@ static void note_comment(struct reader *r, struct str line)
 		r->comment = (struct str){ line.p + 1, line.n - 1 };
 }
 
-static int key_order(const void *a, const void *b, void *ctx)
-{
-	const struct wg_conf_peer *peers = ctx;
-	const size_t *x = a, *y = b;
-
-	/* Public keys: nothing to hide from timing. */
-	return memcmp(peers[*x].public_key.b, peers[*y].public_key.b, KEY_LEN);
-}
-
 /* Two sections of one peer would be merged by wg(8); here they are a mistake to be mended. */
 static enum err_code check_unique(struct reader *r)
 {
-	size_t n = r->c.peer_count;
-	enum err_code rc = ERR_OK;
-	size_t *order;
+	char text[KEY_TEXT_MAX];
+	size_t a, b;
 
-	if (n < 2)
+	if (r->c.peer_count == 0)
 		return ERR_OK;
-	order = calloc(n, sizeof *order);
-	if (!order)
+	if (!key_order_init(&r->c.by_key, &r->c.peers[0].public_key, r->c.peer_count,
+			    sizeof r->c.peers[0]))
 		return fail_memory(r);
-	for (size_t i = 0; i < n; i++)
-		order[i] = i;
-	qsort_r(order, n, sizeof *order, key_order, r->c.peers);
-	for (size_t i = 1; i < n && !rc; i++) {
-		unsigned a = r->peer_lines[order[i - 1]], b = r->peer_lines[order[i]];
-		char text[KEY_TEXT_MAX];
-
-		if (key_order(&order[i - 1], &order[i], r->c.peers) != 0)
-			continue;
-		public_key_text(text, &r->c.peers[order[i]].public_key);
-		rc = fail_at(r, MAX(a, b), ERR_EXISTS, "peer %s stands in line %u already", text,
-			     MIN(a, b));
-	}
-	free(order);
-	return rc;
+	if (!key_order_twice(&r->c.by_key, &a, &b))
+		return ERR_OK;
+	public_key_text(text, &r->c.peers[b].public_key);
+	return fail_at(r, r->peer_lines[b], ERR_EXISTS, "peer %s stands in line %u already", text,
+		       r->peer_lines[a]);
 }
 
 enum err_code wg_conf_parse(struct wg_conf *out, struct str text, const char *name, struct err *e)
