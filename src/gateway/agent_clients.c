@@ -6,6 +6,20 @@
 
 /* ---- what a peer may be ---- */
 
+/* "allowed_ips: 10.9.0.1/32: why 10.8.0.0/24".  The texts are made here: most addresses are taken. */
+static enum err_code ip_refused(const struct ip_prefix *one, const struct ip_prefix *net,
+				const char *why, struct err *e)
+{
+	char text[PREFIX_TEXT_MAX], network[PREFIX_TEXT_MAX + 1] = "";
+
+	ip_prefix_format(text, one);
+	if (net) {
+		network[0] = ' ';
+		ip_prefix_format(network + 1, net);
+	}
+	return err_set(e, ERR_INVALID, "allowed_ips: %s: %s%s", text, why, network);
+}
+
 enum err_code agent_peer_ip(struct agent_peer *p, const struct settings *s,
 			    const struct ip_prefix *one, struct err *e)
 {
@@ -13,30 +27,21 @@ enum err_code agent_peer_ip(struct agent_peer *p, const struct settings *s,
 	const struct ip_prefix *net = v4 ? &s->network : &s->network6;
 	struct ip_addr *to = v4 ? &p->ip : &p->ip6;
 	struct ip_prefix server = settings_server_address(net), first = *net;
-	char text[PREFIX_TEXT_MAX], network[PREFIX_TEXT_MAX];
 
-	ip_prefix_format(text, one);
 	if (net->addr.family == IP_NONE)
-		return err_set(e, ERR_INVALID, "allowed_ips: %s: the gateway has no IPv6 network",
-			       text);
-	ip_prefix_format(network, net);
+		return ip_refused(one, NULL, "the gateway has no IPv6 network", e);
 	if (one->len != ip_bits(one->addr.family) || !ip_prefix_contains(net, &one->addr))
-		return err_set(e, ERR_INVALID,
-			       "allowed_ips: %s is not one address of %s, and peers of this "
-			       "interface have no other",
-			       text, network);
+		return ip_refused(one, net, "peers of this interface have one address of", e);
 	ip_prefix_mask(&first);
 	if (ip_eq(&one->addr, &server.addr) || ip_eq(&one->addr, &first.addr))
-		return err_set(e, ERR_INVALID, "allowed_ips: %s is the gateway's own", text);
+		return ip_refused(one, NULL, "it is the gateway's own", e);
 	if (v4 && !ip_prefix_host(net, settings_last_client(net) + 1, &first.addr))
-		return err_set(e, ERR_RANGE, "network %s has no last address", network);
+		return ip_refused(one, net, "there is no last address in", e);
 	if (v4 && ip_eq(&one->addr, &first.addr))
-		return err_set(e, ERR_INVALID, "allowed_ips: %s is the broadcast address of %s",
-			       text, network);
+		return ip_refused(one, net, "it is the broadcast address of", e);
 	if (to->family != IP_NONE && !ip_eq(to, &one->addr))
-		return err_set(e, ERR_INVALID,
-			       "allowed_ips: %s is a second address of its family; a peer has one",
-			       text);
+		return ip_refused(one, NULL, "it is a second address of its family; a peer has one",
+				  e);
 	*to = one->addr;
 	p->has_ips = true;
 	return ERR_OK;

@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/rows.h"
 #include "gateway/agent_own.h"
 #include "store/agent.h"
 
@@ -16,56 +17,31 @@
 struct sync {
 	struct agent *a;
 	struct wg_conf conf; /* borrowed from the handler */
-	struct agent_peer *want; /* sorted by key */
+	struct agent_peer *want; /* of each of the file's peers */
 	bool *found; /* as long: the store has it */
-	struct client *changed; /* to be set; with secrets once they are stored */
-	size_t changed_n, changed_cap;
-	struct client *removed; /* without secrets */
-	size_t removed_n, removed_cap;
-	size_t added, updated, unchanged;
+	struct rows removed, differing; /* struct store_peer, as they are stored */
+	struct rows
+		stored; /* struct client, as they are to be: those of `differing`, then new ones */
+	size_t unchanged;
 	size_t applied; /* changes that the device may have seen */
 	enum err_code rc;
 	struct err *e;
 };
 
-static int by_key(const void *a, const void *b)
-{
-	const struct agent_peer *x = a, *y = b;
-
-	return memcmp(x->key.b, y->key.b, KEY_LEN);
-}
-
 static void sync_done(struct sync *s)
 {
-	for (size_t i = 0; i < s->changed_n; i++)
-		client_done(&s->changed[i]);
 	if (s->want)
 		wipe(s->want, s->conf.peer_count * sizeof *s->want);
 	free(s->want);
 	free(s->found);
-	free(s->changed);
-	free(s->removed);
+	rows_done(&s->removed);
+	rows_done(&s->differing);
+	rows_done(&s->stored);
 }
 
-static enum err_code keep(struct client **list, size_t *n, size_t *cap, const struct client *c,
-			  struct err *e)
+static enum err_code no_memory(struct err *e)
 {
-	if (*n == *cap) {
-		size_t room = *cap ? *cap * 2 : 64;
-		struct client *more = calloc(room, sizeof *more);
-
-		if (!more)
-			return err_set(e, ERR_NOMEM, "syncconf: out of memory");
-		if (*n) {
-			memcpy(more, *list, *n * sizeof *more);
-			wipe(*list, *n * sizeof *more);
-		}
-		free(*list);
-		*list = more;
-		*cap = room;
-	}
-	(*list)[(*n)++] = *c;
-	return ERR_OK;
+	return err_set(e, ERR_NOMEM, "syncconf: out of memory");
 }
 
 /* ---- the file ---- */
@@ -87,126 +63,81 @@ static enum err_code want_one(struct sync *s, const struct wg_conf_peer *from,
 		rc = err_set(e, ERR_INVALID, "AllowedIPs has no address of the gateway's network");
 	if (rc == ERR_OK && ct_equal(&to->key, &s->a->c.core->server_key, KEY_LEN))
 		rc = err_set(e, ERR_INVALID, "PublicKey is the interface's own");
+	if (rc == ERR_OK)
+		return ERR_OK;
 	public_key_text(key, &to->key);
-	return rc ? err_wrap(e, rc, "peer %s", key) : ERR_OK;
+	return err_wrap(e, rc, "peer %s", key);
 }
 
 static enum err_code want_fill(struct sync *s, struct err *e)
 {
 	size_t n = s->conf.peer_count;
-	char key[KEY_TEXT_MAX];
 	enum err_code rc = ERR_OK;
 
 	s->want = calloc(n + 1, sizeof *s->want);
 	s->found = calloc(n + 1, sizeof *s->found);
 	if (!s->want || !s->found)
-		return err_set(e, ERR_NOMEM, "syncconf: out of memory");
+		return no_memory(e);
 	for (size_t i = 0; rc == ERR_OK && i < n; i++)
 		rc = want_one(s, &s->conf.peers[i], &s->want[i], e);
-	if (rc)
-		return rc;
-	qsort(s->want, n, sizeof *s->want, by_key);
-	for (size_t i = 1; i < n; i++) {
-		if (by_key(&s->want[i - 1], &s->want[i]) != 0)
-			continue;
-		public_key_text(key, &s->want[i].key);
-		return err_set(e, ERR_INVALID, "peer %s stands twice", key);
-	}
-	return ERR_OK;
+	return rc;
 }
 
-/* Decoded base64 of any length; false when it is none. */
-static bool decode(struct buf *out, struct str text)
+/* What the file wants of a key; NULL: it does not name it. */
+static const struct agent_peer *want_of(const struct sync *s, const struct public_key *k)
 {
-	size_t n = text.n / 4 * 3;
-	uint8_t *p;
-	bool ok;
+	size_t i = key_order_find(&s->conf.by_key, k);
 
-	if (!text.n || text.n % 4)
-		return false;
-	n -= (size_t)(text.p[text.n - 1] == '=') + (size_t)(text.p[text.n - 2] == '=');
-	p = malloc(n + 1);
-	ok = p && base64_decode(p, n, text);
-	if (ok)
-		buf_add(out, p, n);
-	if (p)
-		wipe(p, n);
-	free(p);
-	return ok && buf_ok(out);
+	return i < s->conf.peer_count ? &s->want[i] : NULL;
 }
 
 /* ---- the store ---- */
 
-/* The engine has the preshared key as the store has it, and opens no seal to say so; of other kinds
- * of devices keys are not at hand. */
-static bool psk_same(struct sync *s, const struct agent_peer *p, const struct client *c)
+static bool is_same(const struct agent_peer *want, const struct store_peer *p)
 {
-	const struct core *core = s->a->c.core;
-	struct wg_peer_info info = { 0 };
-	struct client stored = { 0 };
-	bool same = core->backend && strcmp(core->backend, "engine") == 0 &&
-		    core->host.peer(core->host.ctx, &c->public_key, &info) &&
-		    ct_equal(&p->psk, &info.psk, KEY_LEN);
-
-	wipe(&info.psk, sizeof info.psk);
-	if (same)
-		return true;
-	s->rc = store_client_by_key(core->store, &c->public_key, true, &stored, s->e);
-	same = s->rc == ERR_OK && ct_equal(&p->psk, &stored.psk, KEY_LEN);
-	client_done(&stored);
-	return same;
+	return (p->ipv6_only ? want->ip.family == IP_NONE : ip_eq(&want->ip, &p->ip)) &&
+	       ip_eq(&want->ip6, &p->ip6) && want->keepalive_s == p->keepalive_s &&
+	       ct_equal(&want->psk, &p->psk, KEY_LEN);
 }
 
-static bool is_same(struct sync *s, const struct agent_peer *p, const struct client *c)
-{
-	return (c->ipv6_only ? p->ip.family == IP_NONE : ip_eq(&p->ip, &c->ip)) &&
-	       ip_eq(&p->ip6, &c->ip6) && p->keepalive_s == c->keepalive_s && psk_same(s, p, c);
-}
-
-static bool client_compare(void *ctx, const struct client *c)
+static bool client_compare(void *ctx, const struct store_peer *p)
 {
 	struct sync *s = ctx;
-	struct agent_peer key = { .key = c->public_key };
-	const struct agent_peer *p =
-		bsearch(&key, s->want, s->conf.peer_count, sizeof *s->want, by_key);
+	const struct agent_peer *want = want_of(s, &p->public_key);
+	struct store_peer *kept;
 
-	if (!p) {
-		s->rc = keep(&s->removed, &s->removed_n, &s->removed_cap, c, s->e);
-	} else {
-		s->found[p - s->want] = true;
-		if (is_same(s, p, c))
-			s->unchanged++;
-		else if (s->rc == ERR_OK)
-			s->rc = keep(&s->changed, &s->changed_n, &s->changed_cap, c, s->e);
+	if (want)
+		s->found[want - s->want] = true;
+	if (want && is_same(want, p)) {
+		s->unchanged++;
+		return true;
 	}
-	return s->rc == ERR_OK;
-}
-
-static const struct agent_peer *want_of(const struct sync *s, const struct client *c)
-{
-	struct agent_peer key = { .key = c->public_key };
-
-	return bsearch(&key, s->want, s->conf.peer_count, sizeof *s->want, by_key);
+	kept = rows_add(want ? &s->differing : &s->removed);
+	if (kept)
+		*kept = *p;
+	else
+		s->rc = no_memory(s->e);
+	return kept != NULL;
 }
 
 /* Addresses may go from one client to another: all at once. */
 static enum err_code addresses_store(struct sync *s, struct err *e)
 {
-	struct store_address *to = calloc(s->changed_n + 1, sizeof *to);
+	struct store_address *to = calloc(s->differing.count + 1, sizeof *to);
 	size_t n = 0;
 	enum err_code rc = ERR_OK;
 
 	if (!to)
-		return err_set(e, ERR_NOMEM, "syncconf: out of memory");
-	for (size_t i = 0; i < s->changed_n; i++) {
-		struct client *c = &s->changed[i];
-		const struct agent_peer *p = want_of(s, c);
+		return no_memory(e);
+	for (size_t i = 0; i < s->differing.count; i++) {
+		const struct store_peer *p = rows_at(&s->differing, i);
+		const struct agent_peer *want = want_of(s, &p->public_key);
 
 		/* Whether it has IPv4 at all is checked where it is stored. */
-		if (p->ip.family == IP_NONE || c->ipv6_only ||
-		    (ip_eq(&p->ip, &c->ip) && ip_eq(&p->ip6, &c->ip6)))
+		if (want->ip.family == IP_NONE || p->ipv6_only ||
+		    (ip_eq(&want->ip, &p->ip) && ip_eq(&want->ip6, &p->ip6)))
 			continue;
-		to[n++] = (struct store_address){ c->id, p->ip, p->ip6 };
+		to[n++] = (struct store_address){ p->id, want->ip, want->ip6 };
 	}
 	if (n)
 		rc = store_clients_readdress(s->a->c.core->store, to, n, e);
@@ -214,32 +145,42 @@ static enum err_code addresses_store(struct sync *s, struct err *e)
 	return rc;
 }
 
+static enum err_code store_one(struct sync *s, const struct agent_peer *want, struct err *e)
+{
+	struct client *c = rows_add(&s->stored);
+	enum err_code rc;
+	bool is_new;
+
+	if (!c)
+		return no_memory(e);
+	rc = agent_peer_store(s->a, want, c, &is_new, e);
+	if (rc) {
+		wipe(c, sizeof *c);
+		s->stored.count--;
+	}
+	return rc;
+}
+
 static enum err_code store_changes(struct sync *s, struct err *e)
 {
 	struct store *store = s->a->c.core->store;
 	enum err_code rc = ERR_OK;
-	struct client c;
-	bool is_new;
 
-	for (size_t i = 0; rc == ERR_OK && i < s->removed_n; i++)
-		rc = store_client_remove(store, s->removed[i].id, e);
+	for (size_t i = 0; rc == ERR_OK && i < s->removed.count; i++) {
+		const struct store_peer *p = rows_at(&s->removed, i);
+
+		rc = store_client_remove(store, p->id, e);
+	}
 	if (rc == ERR_OK)
 		rc = addresses_store(s, e);
-	for (size_t i = 0; rc == ERR_OK && i < s->changed_n; i++) {
-		rc = agent_peer_store(s->a, want_of(s, &s->changed[i]), &c, &is_new, e);
-		if (rc)
-			break;
-		s->changed[i] = c;
-		s->updated++;
+	for (size_t i = 0; rc == ERR_OK && i < s->differing.count; i++) {
+		const struct store_peer *p = rows_at(&s->differing, i);
+
+		rc = store_one(s, want_of(s, &p->public_key), e);
 	}
 	for (size_t i = 0; rc == ERR_OK && i < s->conf.peer_count; i++) {
-		if (s->found[i])
-			continue;
-		rc = agent_peer_store(s->a, &s->want[i], &c, &is_new, e);
-		if (rc == ERR_OK)
-			rc = keep(&s->changed, &s->changed_n, &s->changed_cap, &c, e);
-		wipe(&c, sizeof c);
-		s->added++;
+		if (!s->found[i])
+			rc = store_one(s, &s->want[i], e);
 	}
 	return rc;
 }
@@ -247,29 +188,30 @@ static enum err_code store_changes(struct sync *s, struct err *e)
 /* ---- the device ---- */
 
 /* One change for each client that is not as it was, in the order that a file would set them: who
- * goes first, so that an address is free before another takes it. */
+ * goes first, so that an address is free before another takes it.  Where one is that was there before,
+ * and what it has used, is the device's to know. */
 static enum err_code live_changes(struct sync *s, struct err *e)
 {
 	const struct core *core = s->a->c.core;
-	size_t n = 0, all = s->removed_n + s->changed_n;
+	size_t n = 0, all = s->removed.count + s->stored.count;
 	struct wg_peer_change *c = calloc(all + 1, sizeof *c);
-	struct wg_allowed_ip(*ips)[2] = calloc(s->changed_n + 1, sizeof *ips);
-	struct wg_peer_info info;
+	struct wg_allowed_ip(*ips)[2] = calloc(s->stored.count + 1, sizeof *ips);
 	enum err_code rc = ERR_OK;
 
 	if (!c || !ips)
-		rc = err_set(e, ERR_NOMEM, "syncconf: out of memory");
-	for (size_t i = 0; rc == ERR_OK && i < s->removed_n; i++)
-		c[n++] = (struct wg_peer_change){ .public_key = s->removed[i].public_key,
-						  .remove = true };
-	for (size_t i = 0; rc == ERR_OK && i < s->changed_n; i++) {
-		const struct client *to = &s->changed[i];
+		rc = no_memory(e);
+	for (size_t i = 0; rc == ERR_OK && i < s->removed.count; i++) {
+		const struct store_peer *p = rows_at(&s->removed, i);
+
+		c[n++] = (struct wg_peer_change){ .public_key = p->public_key, .remove = true };
+	}
+	for (size_t i = 0; rc == ERR_OK && i < s->stored.count; i++) {
+		const struct client *to = rows_at(&s->stored, i);
 
 		if (!to->enabled)
 			continue;
 		c[n] = core_peer_of(to, ips[i]);
-		if (core->host.peer(core->host.ctx, &to->public_key, &info)) {
-			wipe(&info.psk, sizeof info.psk);
+		if (i < s->differing.count) {
 			c[n].has_endpoint = false;
 			c[n].limits = core_limits_of(to, false);
 		}
@@ -289,14 +231,13 @@ static enum err_code live_changes(struct sync *s, struct err *e)
 
 static enum err_code sync_run(struct sync *s, struct err *e)
 {
-	const struct client_query all = { .limit = UINT64_MAX };
 	struct core *core = s->a->c.core;
 	enum err_code rc = want_fill(s, e);
 	struct err undo;
 
 	s->e = e;
 	if (rc == ERR_OK)
-		rc = store_clients(core->store, &all, false, client_compare, s, e);
+		rc = store_peers(core->store, client_compare, s, e);
 	if (rc == ERR_OK)
 		rc = s->rc;
 	if (rc == ERR_OK)
@@ -319,38 +260,114 @@ static enum err_code sync_run(struct sync *s, struct err *e)
 enum err_code agent_clients_sync(const struct agent_iface *i, const struct wg_conf *file,
 				 struct agent_synced *out, struct err *e)
 {
-	struct sync s = { .a = i->a, .conf = *file };
+	struct sync s = {
+		.a = i->a,
+		.conf = *file,
+		.removed = { .size = sizeof(struct store_peer), .secret = true },
+		.differing = { .size = sizeof(struct store_peer), .secret = true },
+		.stored = { .size = sizeof(struct client), .secret = true },
+	};
 	enum err_code rc = sync_run(&s, e);
 
-	*out = (struct agent_synced){ .added = s.added,
-				      .changed = s.updated,
-				      .removed = s.removed_n,
+	*out = (struct agent_synced){ .added = s.stored.count - s.differing.count,
+				      .changed = s.differing.count,
+				      .removed = s.removed.count,
 				      .unchanged = s.unchanged };
 	sync_done(&s);
 	return rc;
 }
 
+/* ---- the body ---- */
+
+/* Decoded base64 of any length, in memory of its own that holds one byte more; NULL when it is none. */
+static uint8_t *decode(struct str text, size_t *n)
+{
+	uint8_t *p;
+
+	if (!text.n || text.n % 4)
+		return NULL;
+	*n = text.n / 4 * 3 - (size_t)(text.p[text.n - 1] == '=') -
+	     (size_t)(text.p[text.n - 2] == '=');
+	p = malloc(*n + 1);
+	if (p && !base64_decode(p, *n, text)) {
+		free(p);
+		p = NULL;
+	}
+	return p;
+}
+
+/* Spaces, then `token`. */
+static bool take(struct str *s, struct str token)
+{
+	*s = str_trim(*s);
+	if (!str_starts(*s, token))
+		return false;
+	*s = (struct str){ s->p + token.n, s->n - token.n };
+	return true;
+}
+
+/* {"config": "…"}, as panels write it: the text where it stands.  Whatever has another form, or
+ * something in the text that JSON escapes, is for a JSON library to judge; this only spares it a
+ * body of many megabytes. */
+static bool plain_body(struct str body, struct str *text)
+{
+	const char *end;
+
+	if (!take(&body, STR("{")) || !take(&body, STR("\"config\"")) || !take(&body, STR(":")) ||
+	    !take(&body, STR("\"")))
+		return false;
+	end = memchr(body.p, '"', body.n);
+	if (!end)
+		return false;
+	*text = (struct str){ body.p, (size_t)(end - body.p) };
+	body = (struct str){ end + 1, body.n - text->n - 1 };
+	return take(&body, STR("}")) && str_trim(body).n == 0;
+}
+
 /* ---- the request ---- */
 
-static bool conf_read(struct http_request *r, struct wg_conf *out, const json_t *body)
+/* The same by the JSON library; NULL after an answer. */
+static uint8_t *json_decode(struct http_request *r, size_t *n)
 {
-	const json_t *v = json_object_get(body, "config");
-	struct str text = { json_string_value(v), json_string_length(v) };
-	struct buf conf = { 0 };
+	static const char *const fields[] = { "config*", NULL };
+	json_t *body = agent_body(r, fields), *v = json_object_get(body, "config");
+	uint8_t *conf = NULL;
+
+	if (body && !json_is_string(v)) {
+		agent_error(r, 422, "config: must be a text");
+	} else if (body) {
+		conf = decode((struct str){ json_string_value(v), json_string_length(v) }, n);
+		if (!conf)
+			agent_error(r, 400, INVALID);
+	}
+	json_decref(body);
+	return conf;
+}
+
+/* False after an answer. */
+static bool conf_read(struct http_request *r, struct wg_conf *out)
+{
+	struct str text;
+	uint8_t *conf = NULL;
+	size_t n;
 	struct err e;
 	bool ok = false;
 
-	if (!json_is_string(v)) {
-		agent_error(r, 422, "config: must be a text");
+	if (plain_body(r->body, &text))
+		conf = decode(text, &n);
+	if (!conf)
+		conf = json_decode(r, &n);
+	if (!conf)
 		return false;
-	}
-	if (!decode(&conf, text) || !utf8_valid(buf_view(&conf)))
+	text = (struct str){ (const char *)conf, n };
+	if (!utf8_valid(text))
 		agent_error(r, 400, INVALID);
-	else if (wg_conf_parse(out, buf_view(&conf), "config", &e))
+	else if (wg_conf_parse(out, text, "config", &e))
 		agent_error(r, 400, "Configuration validation failed: %s", e.msg);
 	else
 		ok = true;
-	buf_done(&conf);
+	wipe(conf, n);
+	free(conf);
 	return ok;
 }
 
@@ -383,19 +400,14 @@ static bool interface_same(struct http_request *r, const struct agent_iface *i,
 
 void agent_syncconf(struct http_request *r, void *ctx)
 {
-	static const char *const fields[] = { "config*", NULL };
 	struct agent_synced n = { 0 };
 	struct wg_conf file = { 0 };
 	struct agent_iface i;
 	struct err e;
-	json_t *body;
 
 	if (!agent_iface_find(ctx, r, &i))
 		return;
-	body = agent_body(r, fields);
-	if (!body)
-		return;
-	if (conf_read(r, &file, body) && interface_same(r, &i, &file)) {
+	if (conf_read(r, &file) && interface_same(r, &i, &file)) {
 		if (i.ops->sync(&i, &file, &n, &e)) {
 			agent_fail(r, &e);
 		} else {
@@ -412,6 +424,5 @@ void agent_syncconf(struct http_request *r, void *ctx)
 					     (json_int_t)n.unchanged));
 		}
 	}
-	json_decref(body);
 	wg_conf_done(&file);
 }

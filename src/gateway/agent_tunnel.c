@@ -275,7 +275,7 @@ static enum err_code key_check(const struct agent_iface *i, const struct agent_c
 	enum err_code rc;
 
 	public_key_of(&own, &c->private_key);
-	rc = store_peer_known(core_of(i)->store, i->ifname, &own, &known, e);
+	rc = store_tunnel_peer_known(core_of(i)->store, i->ifname, &own, &known, e);
 	if (rc == ERR_OK && known)
 		rc = err_set(e, ERR_INVALID, "private_key: it is that of one of the peers");
 	return rc;

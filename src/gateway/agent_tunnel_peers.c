@@ -26,13 +26,13 @@ static struct store *store_of(const struct agent_iface *i)
 enum err_code agent_tunnel_peer_known(const struct agent_iface *i, const struct public_key *k,
 				      bool *known, struct err *e)
 {
-	return store_peer_known(store_of(i), i->ifname, k, known, e);
+	return store_tunnel_peer_known(store_of(i), i->ifname, k, known, e);
 }
 
 static enum err_code room_check(const struct agent_iface *i, struct err *e)
 {
 	uint64_t n = 0;
-	enum err_code rc = store_peer_count(store_of(i), i->ifname, &n, e);
+	enum err_code rc = store_tunnel_peer_count(store_of(i), i->ifname, &n, e);
 
 	if (rc == ERR_OK && n >= STORE_TUNNEL_PEERS_MAX)
 		rc = err_set(e, ERR_FULL, "interface %s has %d peers, and no more are possible",
@@ -54,8 +54,8 @@ enum err_code agent_tunnel_peer_store(const struct agent_iface *i, struct agent_
 				      struct err *e)
 {
 	struct ip_prefix ips[STORE_PEER_IPS_MAX];
-	struct store_peer to = { .ips = ips };
-	enum err_code rc = store_peer(store_of(i), i->ifname, &p->key, &to, ips, e);
+	struct store_tunnel_peer to = { .ips = ips };
+	enum err_code rc = store_tunnel_peer(store_of(i), i->ifname, &p->key, &to, ips, e);
 
 	_Static_assert(STORE_PEER_IPS_MAX == AGENT_PEER_IPS_MAX, "one limit");
 	p->is_new = rc == ERR_NOT_FOUND;
@@ -77,7 +77,7 @@ enum err_code agent_tunnel_peer_store(const struct agent_iface *i, struct agent_
 		to.psk = p->psk;
 	if (p->has_keepalive)
 		to.keepalive_s = p->keepalive_s;
-	rc = store_peer_put(store_of(i), i->ifname, &to, e);
+	rc = store_tunnel_peer_put(store_of(i), i->ifname, &to, e);
 	wipe(&to.psk, sizeof to.psk);
 	return rc;
 }
@@ -85,7 +85,7 @@ enum err_code agent_tunnel_peer_store(const struct agent_iface *i, struct agent_
 enum err_code agent_tunnel_peer_remove(const struct agent_iface *i, const struct public_key *k,
 				       struct err *e)
 {
-	return store_peer_remove(store_of(i), i->ifname, k, e);
+	return store_tunnel_peer_remove(store_of(i), i->ifname, k, e);
 }
 
 enum err_code agent_tunnel_peer_live(const struct agent_iface *i, const struct public_key *k,
@@ -96,7 +96,7 @@ enum err_code agent_tunnel_peer_live(const struct agent_iface *i, const struct p
 
 /* ---- all of them ---- */
 
-static bool peer_text(void *ctx, const struct store_peer *p)
+static bool peer_text(void *ctx, const struct store_tunnel_peer *p)
 {
 	struct buf *out = ctx;
 	char endpoint[ENDPOINT_TEXT_MAX];
@@ -111,7 +111,7 @@ static bool peer_text(void *ctx, const struct store_peer *p)
 
 enum err_code agent_tunnel_peers_text(const struct agent_iface *i, struct buf *out, struct err *e)
 {
-	return store_peers(store_of(i), i->ifname, true, peer_text, out, e);
+	return store_tunnel_peers(store_of(i), i->ifname, true, peer_text, out, e);
 }
 
 struct walk {
@@ -120,7 +120,7 @@ struct walk {
 };
 
 /* Of one that is down, what is stored is all there is to say. */
-static bool stored_walk(void *ctx, const struct store_peer *p)
+static bool stored_walk(void *ctx, const struct store_tunnel_peer *p)
 {
 	const struct walk *w = ctx;
 	struct wg_peer_info info = { .public_key = p->key,
@@ -142,5 +142,5 @@ enum err_code agent_tunnel_walk(const struct agent_iface *i, device_peer_fn *fn,
 
 	if (t->backend && !t->lost_now)
 		return backend_walk_peers(t->backend, fn, arg, e);
-	return store_peers(store_of(i), i->ifname, true, stored_walk, &w, e);
+	return store_tunnel_peers(store_of(i), i->ifname, true, stored_walk, &w, e);
 }

@@ -11,7 +11,7 @@
 
 /* A peer that the file and the store disagree about; or that only one of them has. */
 struct difference {
-	struct store_peer peer; /* as it is to be */
+	struct store_tunnel_peer peer; /* as it is to be */
 	struct ip_prefix *ips; /* of it; owned */
 	int64_t id; /* in the store; 0: new */
 	bool remove, moved; /* moved: another endpoint */
@@ -135,7 +135,8 @@ static struct endpoint endpoint_of(const struct wg_conf_peer *p)
 }
 
 /* `old` NULL: it is new. */
-static void change_add(struct sync *s, const struct wg_conf_peer *p, const struct store_peer *old)
+static void change_add(struct sync *s, const struct wg_conf_peer *p,
+		       const struct store_tunnel_peer *old)
 {
 	struct difference *d = difference_add(s);
 
@@ -148,11 +149,11 @@ static void change_add(struct sync *s, const struct wg_conf_peer *p, const struc
 	}
 	if (p->allowed_ip_count)
 		memcpy(d->ips, p->allowed_ips, p->allowed_ip_count * sizeof *d->ips);
-	d->peer = (struct store_peer){ .key = p->public_key,
-				       .psk = p->psk,
-				       .keepalive_s = p->keepalive_s,
-				       .endpoint = endpoint_of(p),
-				       .ips = d->ips };
+	d->peer = (struct store_tunnel_peer){ .key = p->public_key,
+					      .psk = p->psk,
+					      .keepalive_s = p->keepalive_s,
+					      .endpoint = endpoint_of(p),
+					      .ips = d->ips };
 	d->peer.ip_count = agent_networks_tidy(d->ips, p->allowed_ip_count);
 	d->id = old ? old->id : 0;
 	d->moved = p->endpoint && (!old || !endpoint_eq(&d->peer.endpoint, &old->endpoint));
@@ -162,7 +163,7 @@ static void change_add(struct sync *s, const struct wg_conf_peer *p, const struc
 		s->count.added++;
 }
 
-static bool ips_same(const struct wg_conf_peer *p, const struct store_peer *old)
+static bool ips_same(const struct wg_conf_peer *p, const struct store_tunnel_peer *old)
 {
 	struct ip_prefix ips[STORE_PEER_IPS_MAX];
 	size_t n;
@@ -177,7 +178,7 @@ static bool ips_same(const struct wg_conf_peer *p, const struct store_peer *old)
 	return n == old->ip_count;
 }
 
-static bool is_same(const struct wg_conf_peer *p, const struct store_peer *old)
+static bool is_same(const struct wg_conf_peer *p, const struct store_tunnel_peer *old)
 {
 	struct endpoint endpoint = endpoint_of(p);
 
@@ -185,7 +186,7 @@ static bool is_same(const struct wg_conf_peer *p, const struct store_peer *old)
 	       endpoint_eq(&endpoint, &old->endpoint) && ips_same(p, old);
 }
 
-static bool compare(void *ctx, const struct store_peer *old)
+static bool compare(void *ctx, const struct store_tunnel_peer *old)
 {
 	struct sync *s = ctx;
 	const struct wg_conf_peer key = { .public_key = old->key }, *of_key = &key;
@@ -213,7 +214,8 @@ static bool compare(void *ctx, const struct store_peer *old)
 
 static enum err_code differences_find(struct sync *s, struct err *e)
 {
-	enum err_code rc = store_peers(s->i->a->c.core->store, s->i->ifname, true, compare, s, e);
+	enum err_code rc =
+		store_tunnel_peers(s->i->a->c.core->store, s->i->ifname, true, compare, s, e);
 
 	for (size_t k = 0; rc == ERR_OK && s->rc == ERR_OK && k < s->file->peer_count; k++) {
 		if (!s->found[k])
@@ -230,14 +232,14 @@ static enum err_code differences_store(struct sync *s, struct err *e)
 
 	for (size_t k = 0; rc == ERR_OK && k < s->n; k++) {
 		if (s->d[k].remove)
-			rc = store_peer_remove(store, s->i->ifname, &s->d[k].peer.key, e);
+			rc = store_tunnel_peer_remove(store, s->i->ifname, &s->d[k].peer.key, e);
 		else if (s->d[k].id)
-			rc = store_peer_free_ips(store, s->d[k].id, e);
+			rc = store_tunnel_peer_free_ips(store, s->d[k].id, e);
 	}
 	for (size_t k = 0; rc == ERR_OK && k < s->n; k++) {
 		if (s->d[k].remove)
 			continue;
-		rc = store_peer_put(store, s->i->ifname, &s->d[k].peer, e);
+		rc = store_tunnel_peer_put(store, s->i->ifname, &s->d[k].peer, e);
 		if (rc)
 			(void)peer_wrap(e, rc, &s->d[k].peer.key);
 	}

@@ -13,8 +13,8 @@ static struct store *store_of(const struct tunnel *t)
 
 /* ---- one ---- */
 
-struct wg_peer_change tunnel_peer_change(const struct store_peer *p, struct wg_allowed_ip *allowed,
-					 bool place)
+struct wg_peer_change tunnel_peer_change(const struct store_tunnel_peer *p,
+					 struct wg_allowed_ip *allowed, bool place)
 {
 	const struct endpoint *at = p->seen.addr.family != IP_NONE ? &p->seen : &p->endpoint;
 
@@ -39,12 +39,12 @@ enum err_code tunnel_peer_live(struct tunnel *t, const struct public_key *k, str
 	struct wg_allowed_ip allowed[STORE_PEER_IPS_MAX];
 	struct ip_prefix ips[STORE_PEER_IPS_MAX];
 	struct wg_peer_change c = { .public_key = *k, .remove = true };
-	struct store_peer p = { 0 };
+	struct store_tunnel_peer p = { 0 };
 	enum err_code rc;
 
 	if (!t->backend)
 		return ERR_OK;
-	rc = store_peer(store_of(t), t->name, k, &p, ips, e);
+	rc = store_tunnel_peer(store_of(t), t->name, k, &p, ips, e);
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
 	if (rc == ERR_OK)
@@ -180,7 +180,7 @@ static bool changes_next(struct changes *x)
 /* ---- restoring ---- */
 
 /* Who was connected shortly before is called, as core_call does it. */
-static bool is_called(const struct tunnel *t, const struct store_peer *p)
+static bool is_called(const struct tunnel *t, const struct store_tunnel_peer *p)
 {
 	const struct core *core = t->all->c.core;
 	int64_t age = core->host.wall_ns(core->host.ctx) - p->seen_ns;
@@ -189,7 +189,7 @@ static bool is_called(const struct tunnel *t, const struct store_peer *p)
 	       age < 2 * CORE_CONNECTED_NS;
 }
 
-static bool restore_one(void *ctx, const struct store_peer *p)
+static bool restore_one(void *ctx, const struct store_tunnel_peer *p)
 {
 	struct changes *x = ctx;
 	struct wg_peer_change *c = &x->c[x->n];
@@ -226,7 +226,7 @@ enum err_code tunnel_restore_peers(struct tunnel *t, struct err *e)
 	x = changes_new(t, e);
 	if (!x)
 		return e->code;
-	rc = store_peers(store_of(t), t->name, true, restore_one, x, e);
+	rc = store_tunnel_peers(store_of(t), t->name, true, restore_one, x, e);
 	if (rc == ERR_OK)
 		strangers_remove(x);
 	if (rc == ERR_OK)
@@ -238,7 +238,7 @@ enum err_code tunnel_restore_peers(struct tunnel *t, struct err *e)
 
 /* ---- the end of calling ---- */
 
-static bool called_end(void *ctx, const struct store_peer *p)
+static bool called_end(void *ctx, const struct store_tunnel_peer *p)
 {
 	struct changes *x = ctx;
 	const struct live *live = lives_find(&x->lives, &p->key);
@@ -259,7 +259,7 @@ void tunnel_call_end(struct tunnel *t)
 	if (!t->backend)
 		return;
 	x = changes_new(t, &e);
-	if (x && store_peers(store_of(t), t->name, false, called_end, x, &e) == ERR_OK)
+	if (x && store_tunnel_peers(store_of(t), t->name, false, called_end, x, &e) == ERR_OK)
 		changes_flush(x);
 	if (!x || x->rc)
 		LOG_WARNING("tunnel.call_failed", F_STR("interface", t->name), F_ERR(&e));
@@ -278,7 +278,7 @@ struct moves {
 	size_t n, cap;
 };
 
-static bool move_find(void *ctx, const struct store_peer *p)
+static bool move_find(void *ctx, const struct store_tunnel_peer *p)
 {
 	struct moves *m = ctx;
 	const struct live *live = lives_find(&m->lives, &p->key);
@@ -307,8 +307,8 @@ static enum err_code moves_write(struct store *s, const struct moves *m, struct 
 	if (rc)
 		return rc;
 	for (size_t i = 0; rc == ERR_OK && i < m->n; i++)
-		rc = store_peer_set_seen(s, m->p[i].id, &m->p[i].live->endpoint,
-					 m->p[i].live->handshake_ns, e);
+		rc = store_tunnel_peer_set_seen(s, m->p[i].id, &m->p[i].live->endpoint,
+						m->p[i].live->handshake_ns, e);
 	if (rc == ERR_OK)
 		return store_commit(s, e);
 	store_rollback(s);
@@ -326,7 +326,7 @@ void tunnel_save(struct tunnel *t)
 		return;
 	rc = lives_read(&m.lives, t, &e);
 	if (rc == ERR_OK)
-		rc = store_peers(store_of(t), t->name, false, move_find, &m, &e);
+		rc = store_tunnel_peers(store_of(t), t->name, false, move_find, &m, &e);
 	if (rc == ERR_OK && m.n)
 		rc = moves_write(store_of(t), &m, &e);
 	if (rc)

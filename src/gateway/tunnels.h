@@ -107,8 +107,8 @@ MUST_CHECK enum err_code tunnel_peer_live(struct tunnel *t, const struct public_
 MUST_CHECK enum err_code tunnel_restore_peers(struct tunnel *t, struct err *e);
 /* A peer as a change for the device; `allowed`, as many as p->ips, is kept by the caller.  Where it is, is
  * the device's unless `place`. */
-struct wg_peer_change tunnel_peer_change(const struct store_peer *p, struct wg_allowed_ip *allowed,
-					 bool place);
+struct wg_peer_change tunnel_peer_change(const struct store_tunnel_peer *p,
+					 struct wg_allowed_ip *allowed, bool place);
 /* Ends the calling of peers (core.h), some seconds after it has gone up. */
 void tunnel_call_end(struct tunnel *t);
 void tunnel_save(struct tunnel *t);

@@ -15,17 +15,20 @@ _Static_assert(SEALED_KEY_LEN == 32 + 45, "the CHECKs of schema.c");
 /* The label holds the public key: a sealed value does not open in another client's row. */
 static struct str label_of(char out[LABEL_MAX], const struct public_key *k, const char *what)
 {
-	char text[KEY_TEXT_MAX];
-	int n;
+	static const char front[] = "client/";
+	size_t at = sizeof front - 1, n = strlen(what);
 
-	public_key_text(text, k);
-	n = snprintf(out, LABEL_MAX, "client/%s/%s", text, what);
-	BUG_ON(n < 0 || n >= LABEL_MAX);
-	return (struct str){ out, (size_t)n };
+	BUG_ON(at + KEY_TEXT_MAX + n > LABEL_MAX);
+	memcpy(out, front, at);
+	public_key_text(out + at, k);
+	at += KEY_TEXT_MAX - 1;
+	out[at++] = '/';
+	memcpy(out + at, what, n);
+	return (struct str){ out, at + n };
 }
 
 static enum err_code secret_read(const struct store *s, struct db_stmt *st, int column,
-				 const struct client *c, const char *what, uint8_t out[KEY_LEN],
+				 const struct public_key *k, const char *what, uint8_t out[KEY_LEN],
 				 struct err *e)
 {
 	uint8_t sealed[SEALED_KEY_LEN];
@@ -34,10 +37,29 @@ static enum err_code secret_read(const struct store *s, struct db_stmt *st, int 
 
 	db_blob_copy(st, column, sealed, sizeof sealed);
 	rc = db_row_ok(st, e);
-	if (rc)
-		return rc;
-	rc = unseal(s->key, out, sealed, sizeof sealed, label_of(label, &c->public_key, what), e);
-	return rc ? err_wrap(e, rc, "client %s", c->name) : ERR_OK;
+	return rc ? rc : unseal(s->key, out, sealed, sizeof sealed, label_of(label, k, what), e);
+}
+
+/* Addresses as they are stored; false for what is none. */
+static bool addresses_read(struct db_stmt *st, int ip_column, int ip6_column, struct ip_addr *ip,
+			   struct ip_addr *ip6)
+{
+	int64_t number = db_i64(st, ip_column);
+	uint8_t b[16];
+
+	store_be32(b, (uint32_t)number);
+	*ip = ip_v4(b);
+	*ip6 = (struct ip_addr){ 0 };
+	if (!db_is_null(st, ip6_column)) {
+		db_blob_copy(st, ip6_column, b, sizeof b);
+		*ip6 = ip_v6(b);
+	}
+	return number >= 1 && number <= UINT32_MAX;
+}
+
+static enum err_code damaged(int64_t id, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, "client number %" PRId64 " of the store is damaged", id);
 }
 
 #define CLIENT_COLUMNS                                                                     \
@@ -61,18 +83,12 @@ static struct endpoint endpoint_read(struct db_stmt *st, int column)
 static enum err_code client_read(const struct store *s, struct db_stmt *st, bool secrets,
 				 struct client *c, struct err *e)
 {
-	int64_t ip = db_i64(st, 2);
 	struct str name = db_text(st, 1);
-	uint8_t b[16];
 	enum err_code rc;
+	bool ok;
 
 	*c = (struct client){ .id = db_i64(st, 0) };
-	store_be32(b, (uint32_t)ip);
-	c->ip = ip_v4(b);
-	if (!db_is_null(st, 3)) {
-		db_blob_copy(st, 3, b, sizeof b);
-		c->ip6 = ip_v6(b);
-	}
+	ok = addresses_read(st, 2, 3, &c->ip, &c->ip6);
 	db_blob_copy(st, 4, c->public_key.b, KEY_LEN);
 	c->created_ns = db_i64(st, 5);
 	c->enabled = db_i64(st, 6) != 0;
@@ -90,16 +106,17 @@ static enum err_code client_read(const struct store *s, struct db_stmt *st, bool
 		return rc;
 	if (FAULT("store.read"))
 		return err_set(e, ERR_IO, "failure injected at store.read");
-	if (!str_copy(c->name, sizeof c->name, name) || ip < 1 || ip > UINT32_MAX)
-		return err_set(e, ERR_CORRUPT, "client number %" PRId64 " of the store is damaged",
-			       c->id);
+	if (!str_copy(c->name, sizeof c->name, name) || !ok)
+		return damaged(c->id, e);
 	if (!secrets)
 		return ERR_OK;
-	rc = secret_read(s, st, 7, c, "private_key", c->private_key.b, e);
+	rc = secret_read(s, st, 7, &c->public_key, "private_key", c->private_key.b, e);
 	if (rc == ERR_OK)
-		rc = secret_read(s, st, 8, c, "preshared_key", c->psk.b, e);
-	if (rc)
-		client_done(c);
+		rc = secret_read(s, st, 8, &c->public_key, "preshared_key", c->psk.b, e);
+	if (rc == ERR_OK)
+		return ERR_OK;
+	rc = err_wrap(e, rc, "client %s", c->name);
+	client_done(c);
 	return rc;
 }
 
@@ -375,6 +392,45 @@ enum err_code store_clients(struct store *s, const struct client_query *q, bool 
 	rc = run_query(s, &st, q, secrets, fn, ctx, e);
 	db_stmt_done(&st);
 	return rc;
+}
+
+static enum err_code peer_read(const struct store *s, struct db_stmt *st, struct store_peer *p,
+			       struct err *e)
+{
+	enum err_code rc;
+	bool ok;
+
+	*p = (struct store_peer){ .id = db_i64(st, 0) };
+	ok = addresses_read(st, 1, 2, &p->ip, &p->ip6);
+	db_blob_copy(st, 3, p->public_key.b, KEY_LEN);
+	p->ipv6_only = db_i64(st, 5) != 0;
+	p->keepalive_s = (uint16_t)db_i64(st, 6);
+	if (FAULT("store.read"))
+		return err_set(e, ERR_IO, "failure injected at store.read");
+	rc = secret_read(s, st, 4, &p->public_key, "preshared_key", p->psk.b, e);
+	if (rc == ERR_OK && !ok)
+		rc = damaged(p->id, e);
+	return rc;
+}
+
+enum err_code store_peers(struct store *s, bool (*fn)(void *ctx, const struct store_peer *p),
+			  void *ctx, struct err *e)
+{
+	AUTO(db_stmt_done)
+	struct db_stmt st = db_sql(s->db, "SELECT id, ip, ip6, public_key, psk, ipv6_only, "
+					  "keepalive_s FROM clients");
+	struct store_peer p;
+	bool row = false, more = true;
+	enum err_code rc;
+
+	while (more && (rc = db_step(&st, &row, e)) == ERR_OK && row) {
+		rc = peer_read(s, &st, &p, e);
+		more = rc == ERR_OK && fn(ctx, &p);
+		wipe(&p, sizeof p);
+		if (rc)
+			return rc;
+	}
+	return more ? rc : ERR_OK;
 }
 
 enum err_code store_client_count(struct store *s, struct str search, uint64_t *total,

@@ -89,6 +89,21 @@ MUST_CHECK enum err_code store_client_set_limits(struct store *s, int64_t id,
 MUST_CHECK enum err_code store_client_set_used(struct store *s, int64_t id, uint64_t quota_used,
 					       struct err *e);
 
+/* What a client is as a peer of the device. */
+struct store_peer {
+	int64_t id;
+	struct public_key public_key;
+	struct psk psk;
+	struct ip_addr ip, ip6; /* as of a client */
+	bool ipv6_only;
+	uint16_t keepalive_s;
+};
+/* Calls fn for each client's, in no particular order, until it returns false: for who compares all of
+ * them. */
+MUST_CHECK enum err_code store_peers(struct store *s,
+				     bool (*fn)(void *ctx, const struct store_peer *p), void *ctx,
+				     struct err *e);
+
 struct client_query {
 	struct str search; /* substring of the name, ASCII case ignored; empty: all */
 	bool newest_first; /* else oldest first */

@@ -59,7 +59,7 @@ struct reader {
 	struct store *s;
 	const char *tunnel;
 	bool secrets, some; /* some: `peer` is being filled */
-	struct store_peer peer;
+	struct store_tunnel_peer peer;
 	struct ip_prefix ips[STORE_PEER_IPS_MAX];
 };
 
@@ -80,12 +80,12 @@ static struct endpoint endpoint_read(struct db_stmt *st, int column)
 
 static enum err_code head_read(struct reader *r, struct db_stmt *st, struct err *e)
 {
-	struct store_peer *p = &r->peer;
+	struct store_tunnel_peer *p = &r->peer;
 	uint8_t sealed[SEALED_KEY_LEN];
 	char label[LABEL_MAX];
 	enum err_code rc;
 
-	*p = (struct store_peer){ .id = db_i64(st, 0), .ips = r->ips };
+	*p = (struct store_tunnel_peer){ .id = db_i64(st, 0), .ips = r->ips };
 	db_blob_copy(st, 1, p->key.b, KEY_LEN);
 	db_blob_copy(st, 2, sealed, sizeof sealed);
 	p->keepalive_s = (uint16_t)db_i64(st, 3);
@@ -102,7 +102,7 @@ static enum err_code head_read(struct reader *r, struct db_stmt *st, struct err 
 
 static enum err_code network_read(struct reader *r, struct db_stmt *st, struct err *e)
 {
-	struct store_peer *p = &r->peer;
+	struct store_tunnel_peer *p = &r->peer;
 	enum err_code rc;
 
 	if (db_is_null(st, 7))
@@ -122,7 +122,7 @@ static void reader_done(struct reader *r)
 
 /* Rows of one peer follow each other. */
 static enum err_code peers_read(struct reader *r, struct db_stmt *st,
-				bool (*fn)(void *ctx, const struct store_peer *p), void *ctx,
+				bool (*fn)(void *ctx, const struct store_tunnel_peer *p), void *ctx,
 				struct err *e)
 {
 	bool row = false, goes_on = true;
@@ -150,9 +150,9 @@ static enum err_code peers_read(struct reader *r, struct db_stmt *st,
 	return rc;
 }
 
-enum err_code store_peers(struct store *s, const char *tunnel, bool secrets,
-			  bool (*fn)(void *ctx, const struct store_peer *p), void *ctx,
-			  struct err *e)
+enum err_code store_tunnel_peers(struct store *s, const char *tunnel, bool secrets,
+				 bool (*fn)(void *ctx, const struct store_tunnel_peer *p),
+				 void *ctx, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "SELECT " PEER_COLUMNS " FROM " PEER_TABLES
@@ -164,12 +164,12 @@ enum err_code store_peers(struct store *s, const char *tunnel, bool secrets,
 }
 
 struct found {
-	struct store_peer *out;
+	struct store_tunnel_peer *out;
 	struct ip_prefix *ips;
 	bool some;
 };
 
-static bool peer_take(void *ctx, const struct store_peer *p)
+static bool peer_take(void *ctx, const struct store_tunnel_peer *p)
 {
 	struct found *f = ctx;
 
@@ -188,9 +188,9 @@ static enum err_code not_found(const char *tunnel, const struct public_key *k, s
 	return err_set(e, ERR_NOT_FOUND, "interface %s has no peer %s", tunnel, key);
 }
 
-enum err_code store_peer(struct store *s, const char *tunnel, const struct public_key *k,
-			 struct store_peer *out, struct ip_prefix ips[STORE_PEER_IPS_MAX],
-			 struct err *e)
+enum err_code store_tunnel_peer(struct store *s, const char *tunnel, const struct public_key *k,
+				struct store_tunnel_peer *out,
+				struct ip_prefix ips[STORE_PEER_IPS_MAX], struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "SELECT " PEER_COLUMNS " FROM " PEER_TABLES
@@ -208,8 +208,8 @@ enum err_code store_peer(struct store *s, const char *tunnel, const struct publi
 	return rc;
 }
 
-enum err_code store_peer_known(struct store *s, const char *tunnel, const struct public_key *k,
-			       bool *known, struct err *e)
+enum err_code store_tunnel_peer_known(struct store *s, const char *tunnel,
+				      const struct public_key *k, bool *known, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st =
@@ -221,7 +221,8 @@ enum err_code store_peer_known(struct store *s, const char *tunnel, const struct
 	return db_step(&st, known, e);
 }
 
-enum err_code store_peer_count(struct store *s, const char *tunnel, uint64_t *out, struct err *e)
+enum err_code store_tunnel_peer_count(struct store *s, const char *tunnel, uint64_t *out,
+				      struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "SELECT count(*) FROM tunnel_peers WHERE interface = ?1");
@@ -271,7 +272,7 @@ static void endpoint_bind(struct db_stmt *st, int index, char text[ENDPOINT_TEXT
 	db_bind_text(st, index, str_of(text));
 }
 
-static enum err_code row_put(struct store *s, const char *tunnel, const struct store_peer *p,
+static enum err_code row_put(struct store *s, const char *tunnel, const struct store_tunnel_peer *p,
 			     struct err *e)
 {
 	AUTO(db_stmt_done)
@@ -340,8 +341,8 @@ static enum err_code network_add(struct store *s, const char *tunnel, int64_t id
 	return rc == ERR_EXISTS ? taken(s, tunnel, net, packed, n, e) : rc;
 }
 
-enum err_code store_peer_put(struct store *s, const char *tunnel, const struct store_peer *p,
-			     struct err *e)
+enum err_code store_tunnel_peer_put(struct store *s, const char *tunnel,
+				    const struct store_tunnel_peer *p, struct err *e)
 {
 	int64_t id = 0;
 	enum err_code rc;
@@ -353,13 +354,13 @@ enum err_code store_peer_put(struct store *s, const char *tunnel, const struct s
 	if (rc == ERR_OK)
 		rc = id_of(s, tunnel, &p->key, &id, e);
 	if (rc == ERR_OK)
-		rc = store_peer_free_ips(s, id, e);
+		rc = store_tunnel_peer_free_ips(s, id, e);
 	for (size_t i = 0; rc == ERR_OK && i < p->ip_count; i++)
 		rc = network_add(s, tunnel, id, i, &p->ips[i], e);
 	return rc;
 }
 
-enum err_code store_peer_free_ips(struct store *s, int64_t id, struct err *e)
+enum err_code store_tunnel_peer_free_ips(struct store *s, int64_t id, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st = db_sql(s->db, "DELETE FROM tunnel_peer_ips WHERE peer = ?1");
@@ -368,8 +369,8 @@ enum err_code store_peer_free_ips(struct store *s, int64_t id, struct err *e)
 	return db_run(&st, e);
 }
 
-enum err_code store_peer_remove(struct store *s, const char *tunnel, const struct public_key *k,
-				struct err *e)
+enum err_code store_tunnel_peer_remove(struct store *s, const char *tunnel,
+				       const struct public_key *k, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st =
@@ -382,8 +383,8 @@ enum err_code store_peer_remove(struct store *s, const char *tunnel, const struc
 	return rc == ERR_OK && db_changes(s->db) == 0 ? not_found(tunnel, k, e) : rc;
 }
 
-enum err_code store_peer_set_seen(struct store *s, int64_t id, const struct endpoint *seen,
-				  int64_t seen_ns, struct err *e)
+enum err_code store_tunnel_peer_set_seen(struct store *s, int64_t id, const struct endpoint *seen,
+					 int64_t seen_ns, struct err *e)
 {
 	AUTO(db_stmt_done)
 	struct db_stmt st =

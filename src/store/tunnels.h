@@ -62,7 +62,7 @@ MUST_CHECK enum err_code store_tunnel_set_hooks_live(struct store *s, const char
 
 /* ---- peers ---- */
 
-struct store_peer {
+struct store_tunnel_peer {
 	int64_t id;
 	struct public_key key;
 	struct psk psk; /* zero: none, or not asked for */
@@ -76,28 +76,31 @@ struct store_peer {
 
 /* Adds it, or makes the one with its key so.  ERR_EXISTS names the peer that has one of the networks
  * already.  p->id and where it was seen are not looked at. */
-MUST_CHECK enum err_code store_peer_put(struct store *s, const char *tunnel,
-					const struct store_peer *p, struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer_put(struct store *s, const char *tunnel,
+					       const struct store_tunnel_peer *p, struct err *e);
 /* With its preshared key; out->ips is ips[STORE_PEER_IPS_MAX].  ERR_NOT_FOUND. */
-MUST_CHECK enum err_code store_peer(struct store *s, const char *tunnel, const struct public_key *k,
-				    struct store_peer *out,
-				    struct ip_prefix ips[STORE_PEER_IPS_MAX], struct err *e);
-MUST_CHECK enum err_code store_peer_known(struct store *s, const char *tunnel,
-					  const struct public_key *k, bool *known, struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer(struct store *s, const char *tunnel,
+					   const struct public_key *k,
+					   struct store_tunnel_peer *out,
+					   struct ip_prefix ips[STORE_PEER_IPS_MAX], struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer_known(struct store *s, const char *tunnel,
+						 const struct public_key *k, bool *known,
+						 struct err *e);
 /* ERR_NOT_FOUND. */
-MUST_CHECK enum err_code store_peer_remove(struct store *s, const char *tunnel,
-					   const struct public_key *k, struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer_remove(struct store *s, const char *tunnel,
+						  const struct public_key *k, struct err *e);
 /* Its networks are free, so that peers can swap theirs. */
-MUST_CHECK enum err_code store_peer_free_ips(struct store *s, int64_t id, struct err *e);
-MUST_CHECK enum err_code store_peer_set_seen(struct store *s, int64_t id,
-					     const struct endpoint *seen, int64_t seen_ns,
-					     struct err *e);
-MUST_CHECK enum err_code store_peer_count(struct store *s, const char *tunnel, uint64_t *out,
-					  struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer_free_ips(struct store *s, int64_t id, struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer_set_seen(struct store *s, int64_t id,
+						    const struct endpoint *seen, int64_t seen_ns,
+						    struct err *e);
+MUST_CHECK enum err_code store_tunnel_peer_count(struct store *s, const char *tunnel, uint64_t *out,
+						 struct err *e);
 /* Calls fn for each in the order in which they were added (preshared keys only when `secrets`); fn
  * returns false to stop. */
-MUST_CHECK enum err_code store_peers(struct store *s, const char *tunnel, bool secrets,
-				     bool (*fn)(void *ctx, const struct store_peer *p), void *ctx,
-				     struct err *e);
+MUST_CHECK enum err_code store_tunnel_peers(struct store *s, const char *tunnel, bool secrets,
+					    bool (*fn)(void *ctx,
+						       const struct store_tunnel_peer *p),
+					    void *ctx, struct err *e);
 
 #endif

@@ -104,10 +104,36 @@ check_eq "it is gone" 404 "$(code DELETE "$wg_path/peers/$percent" whole)"
 
 conf() { printf '[Peer]\nPublicKey = %s\nAllowedIPs = 10.8.0.2/32\nPersistentKeepalive = 25\n' "$pub"; for ((i = 10; i < ${1:-10}; i++)); do
 	printf '[Peer]\nPublicKey = %s\nAllowedIPs = 10.8.0.%d/32\n' "$(head -c 32 /dev/urandom | base64)" $i; done; }
-sync() { body POST $wg_path/syncconf "{\"config\":\"$(base64 -w0)\"}"; }
+sync() { body POST $wg_path/syncconf "{\"config\":\"$(base64 -w0)\"}" whole; }
 check_eq "syncconf adds" "40 0 0 1" "$(conf 50 | sync | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
 check_eq "syncconf replaces" "10 0 40 1" "$(conf 20 | sync | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
 check_eq "syncconf: no base64" "Invalid base64-encoded configuration" "$(text POST $wg_path/syncconf '{"config":"%%%"}')"
+# A plain body is read where it stands, any other by the JSON library: it must make no difference.
+config64=$(conf 12 | tee "$work/conf.12" | base64 -w0)
+while IFS='|' read -r name want json; do
+	json=${json//C64/$config64}
+	check_eq "syncconf: $name" "$want" "$(body POST $wg_path/syncconf "${json//S64/${config64//\//\\/}}" whole | jq -r '.error // "\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+done <<-'ROWS'
+	plain|2 0 10 1|{"config":"C64"}
+	with spaces|0 0 0 3| { "config" : "C64" } 
+	slashes escaped|0 0 0 3|{"config":"S64"}
+	another field|more: unknown field|{"config":"C64","more":1}
+	twice|The body must be a JSON object: it cannot be read|{"config":"C64","config":"C64"}
+	something behind it|The body must be a JSON object: it cannot be read|{"config":"C64"} x
+	a comma behind it|The body must be a JSON object: it cannot be read|{"config":"C64",}
+	no end|The body must be a JSON object: it cannot be read|{"config":"C64"
+	no text|config: must be a text|{"config":["C64"]}
+	nothing in it|Invalid base64-encoded configuration|{"config":""}
+	a digit too few|Invalid base64-encoded configuration|{"config":"AC64"}
+ROWS
+sed 's/10.8.0.10\/32/10.8.0.77\/32/' "$work/conf.12" >"$work/conf.moved"
+check_eq "syncconf moves a peer" "0 1 0 2" "$(sync <"$work/conf.moved" | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+check_eq "and it is there" 1 "$(ns G wg show "$if_g" allowed-ips | grep -c '10.8.0.77/32')"
+sed "s/^PublicKey.*/&\nPresharedKey = $(wg genpsk | sed 's,/,\\/,g')/" "$work/conf.12" >"$work/conf.psk"
+check_eq "syncconf gives them preshared keys" "0 3 0 0" "$(sync <"$work/conf.psk" | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+check_eq "which are the same the next time" "0 0 0 3" "$(sync <"$work/conf.psk" | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+check_eq "and takes them away" "0 3 0 0" "$(sync <"$work/conf.12" | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
+check_eq "syncconf replaces once more" "10 0 2 1" "$(conf 20 | sync | jq -r '"\(.added) \(.changed) \(.removed) \(.unchanged)"')"
 check_has "syncconf: an unknown key" "$(printf '[Peer]\nPublicKye = x\n' | sync | jq -r .error)" 'PublicKye; did you mean PublicKey'
 check_eq "a failed one changes nothing" 11 "$(body GET $wg_path/dump | jq '.peers | length')"
 

@@ -538,6 +538,53 @@ static void lists_in_order(void **state)
 	store_close(s);
 }
 
+struct peers_seen {
+	struct store *store;
+	size_t n, stop_after;
+};
+
+/* As the client that has the key says. */
+static bool peer_collect(void *ctx, const struct store_peer *p)
+{
+	struct peers_seen *seen = ctx;
+	struct client c = { 0 };
+	struct err e;
+
+	assert_int_equal(store_client_by_key(seen->store, &p->public_key, true, &c, &e), ERR_OK);
+	assert_int_equal(p->id, c.id);
+	assert_true(ip_eq(&p->ip, &c.ip) && ip_eq(&p->ip6, &c.ip6));
+	assert_memory_equal(&p->psk, &c.psk, sizeof c.psk);
+	assert_int_equal(p->ipv6_only, c.ipv6_only);
+	assert_int_equal(p->keepalive_s, c.keepalive_s);
+	client_done(&c);
+	return ++seen->n != seen->stop_after;
+}
+
+static void peers_are_what_clients_are(void **state)
+{
+	struct store *s = opened();
+	struct peers_seen seen = { .store = s };
+	struct client six = client_named("six", 6);
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(store_peers(s, peer_collect, &seen, &e), ERR_OK);
+	assert_int_equal(seen.n, 0);
+	add(s, "ant", 9);
+	add(s, "cat", 2);
+	six.ip6 = ip_v6((const uint8_t[16]){ 0xfd, [15] = 6 });
+	six.ipv6_only = true;
+	six.keepalive_s = 25;
+	assert_int_equal(store_client_add(s, &six, &e), ERR_OK);
+	assert_int_equal(store_peers(s, peer_collect, &seen, &e), ERR_OK);
+	assert_int_equal(seen.n, 3);
+	seen = (struct peers_seen){ .store = s, .stop_after = 2 };
+	assert_int_equal(store_peers(s, peer_collect, &seen, &e), ERR_OK);
+	assert_int_equal(seen.n, 2);
+	store_close(s);
+	client_done(&six);
+}
+
 static void counts(void **state)
 {
 	struct store *s = opened();
@@ -1153,6 +1200,7 @@ int main(void)
 		T(tables_refuse_what_the_model_would),
 		T(sealed_values_stay_where_they_are),
 		T(lists_in_order),
+		T(peers_are_what_clients_are),
 		T(counts),
 		T(finds_the_lowest_free_address),
 		T(refuses_addresses_outside_the_network),

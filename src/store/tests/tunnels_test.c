@@ -120,7 +120,7 @@ struct walk {
 	unsigned n, ips;
 };
 
-static bool peer_count(void *ctx, const struct store_peer *p)
+static bool peer_count(void *ctx, const struct store_tunnel_peer *p)
 {
 	struct walk *w = ctx;
 
@@ -138,8 +138,10 @@ static void keeps_peers_apart(void **state)
 	struct ip_prefix ips[3] = { network("10.7.0.2/32"), network("192.168.7.9/24"),
 				    network("::/0") };
 	struct ip_prefix got_ips[STORE_PEER_IPS_MAX];
-	struct store_peer p = { .key = key_of(1), .keepalive_s = 25, .ips = ips, .ip_count = 3 };
-	struct store_peer q = { .key = key_of(2), .ips = ips + 1, .ip_count = 1 }, got;
+	struct store_tunnel_peer p = {
+		.key = key_of(1), .keepalive_s = 25, .ips = ips, .ip_count = 3
+	};
+	struct store_tunnel_peer q = { .key = key_of(2), .ips = ips + 1, .ip_count = 1 }, got;
 	struct walk w = { 0 };
 	struct err e = { 0 };
 	char key[KEY_TEXT_MAX];
@@ -150,45 +152,45 @@ static void keeps_peers_apart(void **state)
 	psk_generate(&p.psk);
 	assert_int_equal(store_tunnel_put(s, &t, &e), ERR_OK);
 	assert_int_equal(store_tunnel_put(s, &u, &e), ERR_OK);
-	assert_int_equal(store_peer_put(s, "wg7", &p, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &p, &e), ERR_OK);
 	/* The same network, with other host bits, of another peer: whose it is is said. */
 	ips[1] = network("192.168.7.0/24");
 	assert_int_equal(store_begin(s, &e), ERR_OK);
-	assert_int_equal(store_peer_put(s, "wg7", &q, &e), ERR_EXISTS);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &q, &e), ERR_EXISTS);
 	store_rollback(s);
 	public_key_text(key, &p.key);
 	assert_non_null(strstr(e.msg, key));
 	assert_non_null(strstr(e.msg, "192.168.7.0/24"));
 	/* Another interface has networks of its own, and a part of one is another. */
-	assert_int_equal(store_peer_put(s, "wg8", &q, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg8", &q, &e), ERR_OK);
 	ips[1] = network("192.168.7.0/25");
-	assert_int_equal(store_peer_put(s, "wg7", &q, &e), ERR_OK);
-	assert_int_equal(store_peer(s, "wg7", &p.key, &got, got_ips, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &q, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer(s, "wg7", &p.key, &got, got_ips, &e), ERR_OK);
 	assert_int_equal(got.ip_count, 3);
 	assert_int_equal(got.ips[2].len, 0);
 	assert_int_equal(got.keepalive_s, 25);
 	assert_true(got.seen.addr.family == IP_NONE && got.endpoint.port == 0);
 	assert_true(endpoint_parse(STR("192.0.2.2:4711"), &p.endpoint));
-	assert_int_equal(store_peer_set_seen(s, got.id, &p.endpoint, 99, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_set_seen(s, got.id, &p.endpoint, 99, &e), ERR_OK);
 	p.endpoint.port = 4712;
 	ips[1] = network("192.168.7.0/24");
-	assert_int_equal(store_peer_put(s, "wg7", &p, &e), ERR_OK);
-	assert_int_equal(store_peer(s, "wg7", &p.key, &got, got_ips, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &p, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer(s, "wg7", &p.key, &got, got_ips, &e), ERR_OK);
 	assert_true(got.endpoint.port == 4712 && got.seen.port == 4711 && got.seen_ns == 99);
 	assert_int_equal(store_forget_endpoints(s, &e), ERR_OK);
-	assert_int_equal(store_peer(s, "wg7", &p.key, &got, got_ips, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer(s, "wg7", &p.key, &got, got_ips, &e), ERR_OK);
 	assert_true(got.endpoint.port == 4712 && got.seen.port == 0 && got.seen_ns == 0);
 	assert_memory_equal(&got.psk, &p.psk, KEY_LEN);
-	assert_int_equal(store_peers(s, "wg7", false, peer_count, &w, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peers(s, "wg7", false, peer_count, &w, &e), ERR_OK);
 	assert_true(w.n == 2 && w.ips == 4);
-	assert_int_equal(store_peer_remove(s, "wg7", &p.key, &e), ERR_OK);
-	assert_int_equal(store_peer_remove(s, "wg7", &p.key, &e), ERR_NOT_FOUND);
-	assert_int_equal(store_peer_known(s, "wg7", &p.key, &known, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_remove(s, "wg7", &p.key, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_remove(s, "wg7", &p.key, &e), ERR_NOT_FOUND);
+	assert_int_equal(store_tunnel_peer_known(s, "wg7", &p.key, &known, &e), ERR_OK);
 	assert_false(known);
-	assert_int_equal(store_peer_put(s, "wg9", &p, &e), ERR_INVALID);
+	assert_int_equal(store_tunnel_peer_put(s, "wg9", &p, &e), ERR_INVALID);
 	/* With its interface a peer goes. */
 	assert_int_equal(store_tunnel_remove(s, "wg8", &e), ERR_OK);
-	assert_int_equal(store_peer_count(s, "wg8", &n, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_count(s, "wg8", &n, &e), ERR_OK);
 	assert_int_equal(n, 0);
 	closed(s);
 }
@@ -199,23 +201,23 @@ static void swaps_networks(void **state)
 	struct store_tunnel t = tunnel_named("wg7", "10.7.0.1/24");
 	struct ip_prefix a = network("10.7.0.2/32"), b = network("10.7.0.3/32");
 	struct ip_prefix ips[STORE_PEER_IPS_MAX];
-	struct store_peer p = { .key = key_of(1), .ips = &a, .ip_count = 1 };
-	struct store_peer q = { .key = key_of(2), .ips = &b, .ip_count = 1 }, got;
+	struct store_tunnel_peer p = { .key = key_of(1), .ips = &a, .ip_count = 1 };
+	struct store_tunnel_peer q = { .key = key_of(2), .ips = &b, .ip_count = 1 }, got;
 	struct err e = { 0 };
 
 	(void)state;
 	assert_int_equal(store_tunnel_put(s, &t, &e), ERR_OK);
-	assert_int_equal(store_peer_put(s, "wg7", &p, &e), ERR_OK);
-	assert_int_equal(store_peer_put(s, "wg7", &q, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &p, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &q, &e), ERR_OK);
 	assert_int_equal(store_begin(s, &e), ERR_OK);
-	assert_int_equal(store_peer(s, "wg7", &p.key, &got, ips, &e), ERR_OK);
-	assert_int_equal(store_peer_free_ips(s, got.id, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer(s, "wg7", &p.key, &got, ips, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_free_ips(s, got.id, &e), ERR_OK);
 	q.ips = &a;
 	p.ips = &b;
-	assert_int_equal(store_peer_put(s, "wg7", &q, &e), ERR_OK);
-	assert_int_equal(store_peer_put(s, "wg7", &p, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &q, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &p, &e), ERR_OK);
 	assert_int_equal(store_commit(s, &e), ERR_OK);
-	assert_int_equal(store_peer(s, "wg7", &p.key, &got, ips, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer(s, "wg7", &p.key, &got, ips, &e), ERR_OK);
 	assert_true(ip_eq(&got.ips[0].addr, &b.addr));
 	closed(s);
 }
@@ -253,7 +255,7 @@ static void holds_no_key_in_the_open(void **state)
 	struct store *s = opened();
 	struct store_tunnel t = tunnel_named("wg7", "10.7.0.1/24");
 	struct ip_prefix ip = network("10.7.0.2/32");
-	struct store_peer p = { .key = key_of(1), .ips = &ip, .ip_count = 1 };
+	struct store_tunnel_peer p = { .key = key_of(1), .ips = &ip, .ip_count = 1 };
 	static const char *const files[] = { STORE_FILE, STORE_FILE "-wal" };
 	struct err e = { 0 };
 	char path[128];
@@ -261,7 +263,7 @@ static void holds_no_key_in_the_open(void **state)
 	(void)state;
 	psk_generate(&p.psk);
 	assert_int_equal(store_tunnel_put(s, &t, &e), ERR_OK);
-	assert_int_equal(store_peer_put(s, "wg7", &p, &e), ERR_OK);
+	assert_int_equal(store_tunnel_peer_put(s, "wg7", &p, &e), ERR_OK);
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		AUTO(buf_done) struct buf b = { 0 };
 
