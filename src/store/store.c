@@ -5,8 +5,10 @@
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "store/inside.h"
 #include "store/schema.h"
@@ -44,7 +46,22 @@ static enum err_code directory_ready(const char *dir, struct err *e)
 	return ERR_OK;
 }
 
-/* The lock goes with the process, however it ends. */
+/* False with errno as it is after flock. */
+static bool lock_within(int fd, int64_t ns)
+{
+	int64_t end = clock_mono_ns() + ns;
+	const struct timespec pause = { .tv_nsec = 5 * NS_PER_MS };
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK || clock_mono_ns() >= end)
+			return false;
+		(void)nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+/* The lock goes with the process, however it ends; where it is killed while it starts a program, that
+ * one has the lock, too, until it has been loaded. */
 static enum err_code lock_take(int *out, const char *dir, struct err *e)
 {
 	char path[PATH_MAX];
@@ -58,7 +75,7 @@ static enum err_code lock_take(int *out, const char *dir, struct err *e)
 		return err_set(e, ERR_DENIED, "state directory %s is read-only", dir);
 	if (fd < 0)
 		return err_sys(e, errno, "state directory %s: open %s", dir, path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (!lock_within(fd, STORE_LOCK_WAIT_NS)) {
 		if (errno == EWOULDBLOCK)
 			return err_set(e, ERR_IN_USE,
 				       "state directory %s is in use by another process, which "

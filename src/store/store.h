@@ -3,17 +3,20 @@
  * WAL, foreign keys, synchronous FULL: what a function here answered with ERR_OK survives a power
  * cut.  Secrets (private keys, preshared keys) are sealed (crypto/seal.h) under `key` beside it.
  * A directory that is missing is made (0700); read-only, full or corrupt ones are clear errors
- * that name the path.  One process at a time (a lock file).  One thread at a time.
+ * that name the path.  One process at a time (a lock file), for which the next waits a moment.  One
+ * thread at a time.
  */
 #ifndef QANAT_STORE_STORE_H
 #define QANAT_STORE_STORE_H
 
+#include "base/clock.h"
 #include "model/api_peer.h"
 #include "model/client.h"
 
 #define STORE_FILE "gateway.db"
 #define STORE_KEY_FILE "key"
 #define STORE_VALUE_MAX 4096
+#define STORE_LOCK_WAIT_NS NS_PER_S
 
 struct store;
 

@@ -140,6 +140,32 @@ static void one_process_at_a_time(void **state)
 	store_close(s);
 }
 
+/* Killed while it starts a program: that one holds the lock until it has been loaded. */
+static void waits_for_a_lock_that_goes(void **state)
+{
+	struct store *s = opened();
+	int hold[2];
+	char c;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)close(hold[1]);
+		(void)!read(hold[0], &c, 1); /* until the parent has begun to open */
+		(void)usleep(50000);
+		_exit(0);
+	}
+	(void)close(hold[0]);
+	store_close(s);
+	(void)close(hold[1]);
+	s = opened();
+	store_close(s);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void refuses_a_directory_that_others_write_in(void **state)
 {
 	struct store *s = NULL;
@@ -1188,6 +1214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(makes_a_private_directory),
 		T(one_process_at_a_time),
+		T(waits_for_a_lock_that_goes),
 		T(refuses_a_directory_that_others_write_in),
 		T(refuses_an_old_database_without_its_key),
 		T(says_that_another_key_opens_nothing),
