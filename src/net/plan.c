@@ -157,11 +157,31 @@ static enum err_code add_once(struct changes *c, const struct change *x, struct 
 
 /* ---- addresses ---- */
 
-/* Removals first: the kernel makes a second address of one network secondary to the first, and
- * removes it with that. */
+static bool one_network(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	return a->len == b->len && ip_prefix_contains(a, &b->addr);
+}
+
+/* Whether one of ours that goes stands in the network of `x`, a wanted one. */
+static bool follows_another(const struct planner *p, const struct changes *wanted,
+			    const struct change *x)
+{
+	for (size_t i = 0; i < p->made->n; i++) {
+		const struct change *ours = &p->made->p[i];
+
+		if (ours->kind == CHANGE_ADDRESS && ours->ifindex == x->ifindex &&
+		    !changes_find(wanted, ours) && one_network(&ours->address, &x->address))
+			return true;
+	}
+	return false;
+}
+
+/* Addresses of another network come before those that go: with the last one the kernel takes away all
+ * routes by the interface, whoever made them.  Those of the same network come behind: the kernel
+ * would make them secondary to what goes, and remove them with it. */
 static enum err_code plan_addresses(struct planner *p, struct err *e)
 {
-	AUTO(changes_done) struct changes wanted = { 0 };
+	AUTO(changes_done) struct changes wanted = { 0 }, before = { 0 }, behind = { 0 };
 	enum err_code rc = ERR_OK;
 	size_t i, k;
 
@@ -174,9 +194,16 @@ static enum err_code plan_addresses(struct planner *p, struct err *e)
 			rc = add_once(&wanted, &x, e);
 		}
 	}
+	for (i = 0; i < wanted.n && !rc; i++) {
+		const struct change *x = &wanted.p[i];
+
+		rc = changes_add(follows_another(p, &wanted, x) ? &behind : &before, x, e);
+	}
+	if (!rc)
+		rc = plan_all_present(p, &before, true, e);
 	if (!rc)
 		rc = plan_absent(p, CHANGE_ADDRESS, &wanted, e);
-	return rc ? rc : plan_all_present(p, &wanted, true, e);
+	return rc ? rc : plan_all_present(p, &behind, true, e);
 }
 
 /* ---- routes ---- */

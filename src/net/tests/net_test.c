@@ -181,6 +181,40 @@ static void other_wishes(void **state UNUSED)
 	end(&f, "nothing is wanted any more");
 }
 
+/* A route that somebody else (a PostUp command) made by our interface outlives a change of our network. */
+static void routes_of_others_stay(void **state UNUSED)
+{
+	struct fixture f;
+	struct net_want w = host_want("w17");
+	struct nl_route theirs = { .dst = host_prefix("198.51.100.0/24") }, found;
+	const struct ip_addr to = host_addr("198.51.100.9");
+
+	NEED_HOST();
+	begin(&f, "w17");
+	apply(&f, &w);
+	theirs.oif = host_link("w17").index;
+	assert_int_equal(nl_route_add(host_nl(), &theirs, &f.e), ERR_OK);
+	w.tunnels[0].addresses[0] = host_prefix("10.9.0.1/24");
+	w.tunnels[0].masquerade[0] = host_prefix("10.9.0.0/24");
+	differs(&f, &w,
+		"+ address 10.9.0.1/24 dev w17\n"
+		"- address 10.8.0.1/24 dev w17\n"
+		"- blackhole route 10.8.0.0/24\n"
+		"+ blackhole route 10.9.0.0/24\n"
+		"~ nft table inet qanat_w17\n");
+	apply(&f, &w);
+	assert_int_equal(nl_route_get(host_nl(), &to, 0, &found, &f.e), ERR_OK);
+	assert_int_equal(found.oif, theirs.oif);
+	w.tunnels[0].addresses[0] =
+		host_prefix("10.9.0.1/25"); /* the same address, a smaller network */
+	apply(&f, &w);
+	assert_int_equal(nl_route_get(host_nl(), &to, 0, &found, &f.e), ERR_OK);
+	assert_int_equal(found.oif, theirs.oif);
+	assert_int_equal(nl_route_delete(host_nl(), &theirs, &f.e), ERR_OK);
+	undo(&f);
+	end(&f, "undone");
+}
+
 /* What others have set stays, before, during and after. */
 static void others_are_left_alone(void **state UNUSED)
 {
@@ -471,12 +505,19 @@ static void questions(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(apply_and_undo),     cmocka_unit_test(second_apply_is_silent),
-		cmocka_unit_test(other_wishes),	      cmocka_unit_test(others_are_left_alone),
-		cmocka_unit_test(already_forwarding), cmocka_unit_test(router_advertisements),
-		cmocka_unit_test(table_drift),	      cmocka_unit_test(interface_made_again),
-		cmocka_unit_test(refusals),	      cmocka_unit_test(journal_unwritable),
-		cmocka_unit_test(without_ipv6),	      cmocka_unit_test(questions),
+		cmocka_unit_test(apply_and_undo),
+		cmocka_unit_test(second_apply_is_silent),
+		cmocka_unit_test(other_wishes),
+		cmocka_unit_test(others_are_left_alone),
+		cmocka_unit_test(routes_of_others_stay),
+		cmocka_unit_test(already_forwarding),
+		cmocka_unit_test(router_advertisements),
+		cmocka_unit_test(table_drift),
+		cmocka_unit_test(interface_made_again),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(journal_unwritable),
+		cmocka_unit_test(without_ipv6),
+		cmocka_unit_test(questions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
