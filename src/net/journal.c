@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -24,6 +25,7 @@
 #include "net/nft.h"
 
 #define JOURNAL_MAGIC "qanat-net 1"
+#define JOURNAL_RESERVE 65536 /* bytes; a journal has a few hundred, a directory a block more */
 
 static const char *const words[] = {
 	[CHANGE_ADDRESS] = "address", [CHANGE_MTU] = "mtu",   [CHANGE_UP] = "up",
@@ -341,24 +343,65 @@ static enum err_code remove_file(const char *path, struct err *e)
 	return ERR_OK;
 }
 
+/* ---- room on the disk ---- */
+
+/* What is undone since the disk is full must be written down all the same: room for one journal is kept
+ * beside it in a file, which goes when there is no other. */
+static bool reserve_path(char out[PATH_MAX], const char *path)
+{
+	int n = snprintf(out, PATH_MAX, "%s.reserve", path);
+
+	return n > 0 && n < PATH_MAX;
+}
+
+static bool reserve_release(const char *path)
+{
+	char reserve[PATH_MAX];
+
+	return reserve_path(reserve, path) && unlink(reserve) == 0;
+}
+
+/* Best effort: without it all works but on a full disk. */
+static void reserve_take(const char *path)
+{
+	AUTO(fd_done) int fd = -1;
+	char reserve[PATH_MAX];
+
+	if (!reserve_path(reserve, path))
+		return;
+	fd = open(reserve, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && posix_fallocate(fd, 0, JOURNAL_RESERVE))
+		(void)unlink(reserve);
+}
+
 enum err_code journal_write(const char *path, const struct changes *c, struct err *e)
 {
 	AUTO(buf_done) struct buf text = { .limit = JOURNAL_MAX }, boot = { 0 };
 	char netns[64];
+	struct err why = { 0 };
 	enum err_code rc;
 
 	if (FAULT("net.journal"))
 		return err_set(e, ERR_IO, "write %s: injected failure", path);
-	if (!c->n)
+	if (!c->n) {
+		(void)reserve_release(path);
 		return remove_file(path, e);
+	}
 	rc = whereabouts(&boot, netns, e);
 	if (rc)
 		return rc;
 	journal_format(&text, c, buf_view(&boot), str_of(netns));
 	if (!buf_ok(&text))
 		return err_set(e, ERR_FULL, "%s would pass %u bytes", path, JOURNAL_MAX);
-	rc = file_replace(path, text.p, text.n, 0600, e);
-	return rc ? err_wrap(e, rc, "journal of the network") : ERR_OK;
+	rc = file_replace(path, text.p, text.n, 0600, &why);
+	if (rc && (why.sys == ENOSPC || why.sys == EDQUOT) && reserve_release(path))
+		rc = file_replace(path, text.p, text.n, 0600, &why);
+	reserve_take(path);
+	if (rc == ERR_OK)
+		return ERR_OK;
+	if (e)
+		*e = why;
+	return err_wrap(e, rc, "journal of the network");
 }
 
 enum err_code journal_read(const char *path, struct changes *out, struct err *e)

@@ -1,7 +1,9 @@
 /* net_test - apply, diff and undo on a host of the test's own. */
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -459,6 +461,42 @@ static void journal_unwritable(void **state UNUSED)
 	end(&f, "nothing was changed");
 }
 
+/* A disk that fills up stops neither a change nor the way back, and one that was full stays usable. */
+static void full_disk(void **state UNUSED)
+{
+	struct fixture f;
+	struct net_want w = host_want("w18"), other = host_want("w18");
+	char path[128], block[4096] = { 1 };
+	int fd;
+
+	NEED_HOST();
+	begin(&f, "w18");
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", f.dir.dir, "tmpfs", 0, "size=256k")) {
+		print_message("skipped: no tmpfs of our own\n");
+		end(&f, "nothing was done");
+		skip();
+	}
+	apply(&f, &w);
+	(void)snprintf(path, sizeof path, "%s/filled", f.dir.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	other.tunnels[0].mtu = 1380;
+	other.tunnels[0].addresses[0] = host_prefix("10.9.0.1/24");
+	for (int i = 0; i < 5; i++) {
+		while (write(fd, block, sizeof block) > 0)
+			;
+		apply(&f, i % 2 ? &w : &other);
+	}
+	undo(&f);
+	close(fd);
+	host_picture(&f.after);
+	host_same(&f.before, &f.after, "undone on a full disk");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(umount(f.dir.dir), 0); /* and no reserve was left in it */
+	end(&f, "all is undone");
+}
+
 static void questions(void **state UNUSED)
 {
 	AUTO(fd_done) int uplink = -1;
@@ -510,6 +548,7 @@ int main(void)
 		cmocka_unit_test(other_wishes),
 		cmocka_unit_test(others_are_left_alone),
 		cmocka_unit_test(routes_of_others_stay),
+		cmocka_unit_test(full_disk),
 		cmocka_unit_test(already_forwarding),
 		cmocka_unit_test(router_advertisements),
 		cmocka_unit_test(table_drift),
