@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "gateway/backups.h"
 #include "gateway/core_subnet.h"
 #include "gateway/files.h"
 
@@ -97,7 +98,7 @@ static enum err_code backup_dir(struct change *x, struct err *e)
 	int64_t now = x->core->host.wall_ns(x->core->host.ctx) / NS_PER_S;
 	char all[PATH_MAX];
 	enum err_code rc;
-	int n = snprintf(all, sizeof all, "%s/backups", x->core->state_dir);
+	int n = snprintf(all, sizeof all, "%s/" BACKUPS_DIR, x->core->state_dir);
 
 	if (n < 0 || (size_t)n + BACKUP_ID_MAX >= sizeof all)
 		return err_set(e, ERR_RANGE, "the name of the state directory is too long");
@@ -105,7 +106,7 @@ static enum err_code backup_dir(struct change *x, struct err *e)
 	if (rc)
 		return rc;
 	for (int64_t i = 0;; i++) {
-		(void)snprintf(x->backup_id, sizeof x->backup_id, "subnet_change_%" PRId64,
+		(void)snprintf(x->backup_id, sizeof x->backup_id, BACKUP_PREFIX "%" PRId64,
 			       now + i);
 		n = snprintf(x->backup_dir, sizeof x->backup_dir, "%s/%s", all, x->backup_id);
 		if (n < 0 || (size_t)n >= sizeof x->backup_dir)
@@ -125,10 +126,11 @@ static enum err_code backup_write(struct change *x, struct err *e)
 	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(views); i++)
 		rc = backup_view(x, views[i], e);
 	if (rc == ERR_OK)
-		rc = backup_json(x, "firewall_rules.json", rules_json(x), e);
+		rc = backup_json(x, BACKUP_RULES, rules_json(x), e);
 	/* Last: a backup without it is not whole. */
 	if (rc == ERR_OK)
-		rc = backup_json(x, "backup_metadata.json", metadata_json(x), e);
+		rc = backup_json(x, BACKUP_METADATA, metadata_json(x), e);
+	backups_tidy(x->core->state_dir); /* of older ones, and of this when it is not whole */
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "gateway/apis.h"
 #include "gateway/agent.h"
 #include "gateway/backend.h"
+#include "gateway/backups.h"
 #include "gateway/interfaces.h"
 #include "gateway/lines.h"
 #include "gateway/log_ring.h"
@@ -505,6 +506,8 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 {
 	enum err_code rc = store_open(&g->store, g->options->state_dir, e);
 
+	if (rc == ERR_OK)
+		backups_tidy(g->options->state_dir);
 	g->alone = g->alone || rc != ERR_IN_USE;
 	g->core = (struct core){
 		.store = g->store,

@@ -4,12 +4,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "gateway/backups.h"
 #include "gateway/tests/fake_host.h"
 
 static struct fake_host h;
@@ -227,6 +229,54 @@ static void all_move(void **state)
 	all_are_at("10.9.0.0/25", "10.9.0.2", "10.9.0.3", "10.9.0.4");
 }
 
+static void backup_make(const char *name, const char *file)
+{
+	char path[256];
+	struct err e = { 0 };
+
+	(void)snprintf(path, sizeof path, "%s/backups/%s", h.dir, name);
+	assert_int_equal(dir_make(path, 0700, &e), ERR_OK);
+	(void)snprintf(path, sizeof path, "%s/backups/%s/%s", h.dir, name, file);
+	assert_int_equal(file_replace(path, "{}", 2, 0600, &e), ERR_OK);
+}
+
+static bool backup_there(const char *name)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof path, "%s/backups/%s", h.dir, name);
+	return access(path, F_OK) == 0;
+}
+
+static void backups_are_tidied(void **state)
+{
+	char name[64];
+
+	(void)state;
+	backups_tidy(h.dir); /* none yet */
+	for (unsigned i = 0; i < BACKUPS_MAX + 3; i++) {
+		(void)snprintf(name, sizeof name, BACKUP_PREFIX "%u",
+			       900 + i * 50); /* 3 and 4 digits */
+		backup_make(name, BACKUP_METADATA);
+	}
+	backup_make(BACKUP_PREFIX "5000", "clients.db.tmp"); /* as after a crash */
+	backup_make(BACKUP_PREFIX "5001", "wg_main.conf");
+	backup_make(BACKUP_PREFIX "5002", "notes"); /* somebody's own */
+	backup_make(BACKUP_PREFIX "x", "clients.db");
+	backup_make("other", "clients.db");
+	backups_tidy(h.dir);
+	for (unsigned i = 0; i < BACKUPS_MAX + 3; i++) {
+		(void)snprintf(name, sizeof name, BACKUP_PREFIX "%u", 900 + i * 50);
+		if (backup_there(name) != (i >= 3))
+			fail_msg("%s", name);
+	}
+	assert_false(backup_there(BACKUP_PREFIX "5000"));
+	assert_false(backup_there(BACKUP_PREFIX "5001"));
+	assert_true(backup_there(BACKUP_PREFIX "5002/notes"));
+	assert_true(backup_there(BACKUP_PREFIX "x/clients.db"));
+	assert_true(backup_there("other/clients.db"));
+}
+
 /* In place, where each takes the address that another had. */
 static void all_move_up_and_down(void **state)
 {
@@ -330,6 +380,7 @@ int main(void)
 		T(preview_is_in_order),
 		T(room_for_a_fifth_more),
 		T(all_move),
+		T(backups_are_tidied),
 		T(all_move_up_and_down),
 		T(needs_a_yes),
 		T(each_failure_puts_all_back),
