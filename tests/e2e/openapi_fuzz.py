@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Sends hostile requests to a gateway, made from docs/openapi/gateway.yaml.
 
-usage: openapi_fuzz.py URL SECRET [-n COUNT] [-s SEED] [-d YAML] [-t TAG] [-i IFACE] [-p PID] [-j THREADS]
-Each request takes an operation of TAG (default agent) and fills path, query and body with what fits its schema or
-does not: newlines, slashes, dots, NUL, huge numbers, deep nesting, wrong types, missing and unknown fields, big bodies.
+usage: openapi_fuzz.py URL SECRET [-n COUNT] [-s SEED] [-d YAML] [--peers URL] [-i IFACE] [-p PID] [-j THREADS]
+Each request takes an operation of the agent API, which is at URL, or with --peers of the peer API, which is at that one and has
+the same secret, and fills path, query and body with what fits its schema or does not: newlines, slashes, dots, NUL, huge numbers, deep nesting, wrong types, missing and unknown fields, big bodies.
 Nine of ten are signed rightly.  It fails on a 5xx other than 503, an answer that is no JSON where JSON is promised, a
 broken connection, or a process PID that is gone, and prints the seed and the request.  Prints "N requests: 200 x …".
 """
@@ -98,15 +98,17 @@ def load(path):
 
 
 class Api:
-    def __init__(self, path, tag):
+    """The operations of the tags in `urls` (tag: where it is served)."""
+
+    def __init__(self, path, urls):
         self.doc = load(path)
         self.ops = []
         for route, item in self.doc["paths"].items():
             for method, op in item.items():
-                if method != "parameters" and tag in op["tags"]:
+                if method != "parameters" and op["tags"][0] in urls:
                     params = [self.ref(p) for p in (item.get("parameters") or []) + (op.get("parameters") or [])]
                     body = op.get("requestBody") and self.ref(op["requestBody"]["content"]["application/json"]["schema"])
-                    self.ops.append((method.upper(), route, params, body))
+                    self.ops.append((op["tags"][0], method.upper(), route, params, body))
 
     def ref(self, node):
         while "$ref" in node:
@@ -234,7 +236,7 @@ class Fuzz:
         return urllib.parse.quote(raw, safe="")
 
     def request(self, op):
-        method, route, params, schema = op
+        _, method, route, params, schema = op
         path, query = route, []
         for p in params:
             if p["in"] == "path":
@@ -250,8 +252,8 @@ class Fuzz:
 
 
 class Sender:
-    def __init__(self, url, secret):
-        self.u, self.secret, self.conn = urllib.parse.urlsplit(url), secret, None
+    def __init__(self, url, secret, tag):
+        self.u, self.secret, self.conn, self.tag = urllib.parse.urlsplit(url), secret, None, tag
 
     def connect(self):
         context = ssl.create_default_context()
@@ -264,7 +266,15 @@ class Sender:
         stamp = str(int(time.time()) + rng.randrange(-200, 200))
         nonce = secrets.token_hex(16)
         text = "\n".join(["QANAT1-HMAC-SHA256", method, bare, query, hashlib.sha256(body).hexdigest(), stamp, nonce]).encode()
-        if rng.random() < 0.5:
+        old = rng.random() < 0.5
+        if old and self.tag == "peers":
+            stamp = str(int(time.time()) + rng.randrange(-50, 50))
+            text = f"timestamp={stamp}, body_length={len(body)}".encode()
+            return {"signature": hmac.new(self.secret, text, hashlib.sha256).hexdigest(), "timestamp": stamp}
+        if self.tag == "peers":
+            stamp = str(int(time.time()) + rng.randrange(-50, 50))
+            text = "\n".join(["QANAT1-HMAC-SHA256", method, bare, query, hashlib.sha256(body).hexdigest(), stamp, nonce]).encode()
+        elif old:
             text = b"|".join([method.encode(), urllib.parse.unquote_to_bytes(bare), body, stamp.encode()])
             return {"X-Signature": hmac.new(self.secret, text, hashlib.sha256).hexdigest(), "X-Timestamp": stamp}
         return {"X-Qanat-Signature": hmac.new(self.secret, text, hashlib.sha256).hexdigest(), "X-Qanat-Timestamp": stamp,
@@ -277,7 +287,7 @@ class Sender:
         if how < 0.93:
             return {}
         if how < 0.97:
-            return {k: rng.choice(["", "0", "-1", "9" * 40, "x" * 3000, "\xff"]) for k in ("X-Signature", "X-Timestamp")}
+            return {k: rng.choice(["", "0", "-1", "9" * 40, "x" * 3000, "\xff"]) for k in (("signature", "timestamp") if self.tag == "peers" else ("X-Signature", "X-Timestamp"))}
         return self.sign(method, path + "x", body, rng)
 
     def send(self, method, path, body, rng):
@@ -304,7 +314,8 @@ class Sender:
 
 class Run:
     def __init__(self, args):
-        self.args, self.api = args, Api(args.description, args.tag)
+        self.args, self.urls = args, {"agent": args.url, **({"peers": args.peers} if args.peers else {})}
+        self.api = Api(args.description, self.urls)
         self.counts, self.lock, self.left, self.failed = collections.Counter(), threading.Lock(), args.count, None
 
     def take(self):
@@ -320,12 +331,14 @@ class Run:
         return not self.args.pid or os.path.exists(f"/proc/{self.args.pid}")
 
     def work(self):
-        sender, pool = Sender(self.args.url, self.args.secret.encode()), []
+        senders = {tag: Sender(url, self.args.secret.encode(), tag) for tag, url in self.urls.items()}
+        pool = []
         while (number := self.take()) is not None:
             rng = random.Random(f"{self.args.seed}/{number}")
-            method, path, body = Fuzz(rng, self.args.iface, pool).request(rng.choice(self.api.ops))
+            op = rng.choice(self.api.ops)
+            method, path, body = Fuzz(rng, self.args.iface, pool).request(op)
             try:
-                status, kind, answer = sender.send(method, path, body, rng)
+                status, kind, answer = senders[op[0]].send(method, path, body, rng)
             except (http.client.HTTPException, OSError) as e:
                 return self.fail(number, f"no answer ({e!r})" if self.alive() else "the gateway has died", method, path, body)
             with self.lock:
@@ -347,7 +360,7 @@ def main():
     p.add_argument("-n", "--count", type=int, default=2000)
     p.add_argument("-s", "--seed", type=int, default=int(time.time()))
     p.add_argument("-d", "--description", type=pathlib.Path, default=top / "docs/openapi/gateway.yaml")
-    p.add_argument("-t", "--tag", default="agent")
+    p.add_argument("--peers", metavar="URL")
     p.add_argument("-i", "--iface", default="wg_main")
     p.add_argument("-p", "--pid", type=int)
     p.add_argument("-j", "--threads", type=int, default=2)
