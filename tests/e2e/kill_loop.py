@@ -125,16 +125,24 @@ class Gateway:
         self.strike()
         self.reap(family)
 
-    def strike(self):
-        """SIGKILL to the gateway alone; under strace that is the tracer's first child, with which it ends."""
+    def strike(self, pid=None):
+        """SIGKILL to one of its processes, or to the one that was started.  strace is none of them."""
         if not self.alive():
             return
-        family = self.family()
-        pid = family[1] if self.process.args[0] == "strace" and len(family) > 1 else family[0]
+        family = self.family()[1 if self.process.args[0] == "strace" else 0:] or [self.process.pid]
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid or family[0], signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def replaced(self, family):
+        """Whether its processes end, or start again, as they must when one of the `family` has died."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if not self.alive() or not set(family) <= set(self.family()):
+                return True
+            time.sleep(0.005)
+        return False
 
     def stop(self):
         family = self.family()
@@ -207,6 +215,7 @@ class Loop:
         self.how = collections.Counter()
         self.times = {"put": 0.05, "subnet": 0.05}
         self.own_key = None
+        self.refused = None  # the first answer of this round that was a failure
         self.g = None
 
     # ---- changes ----
@@ -219,6 +228,7 @@ class Loop:
             return "done"
         if status not in allowed:
             raise Wrong(f"{op}: {status} {detail}")
+        self.refused = self.refused or f"{op}: {status} {detail}"
         return "refused"
 
     def put(self, may_fail):
@@ -265,8 +275,10 @@ class Loop:
                 self.m.acknowledged += 1
             if status:
                 self.m.maybe_new.discard(name)
-        if not address and status and not may_fail:
-            raise Wrong(f"add {name}: {status} {a}")
+        if not address and status:
+            self.refused = self.refused or f"add {name}: {status} {a}"
+            if not may_fail:
+                raise Wrong(self.refused)
         return bool(status)
 
     def remove(self, rng, may_fail, who):
@@ -285,8 +297,10 @@ class Loop:
                 self.m.maybe_gone.pop(name)
             if status and not gone:
                 self.m.clients[name] = address
-        if status and not gone and not may_fail:
-            raise Wrong(f"remove {name}: {status} {a}")
+        if status and not gone:
+            self.refused = self.refused or f"remove {name}: {status} {a}"
+            if not may_fail:
+                raise Wrong(self.refused)
         return bool(status)
 
     def crowd(self, seed, may_fail, until, failures):
@@ -433,7 +447,7 @@ class Loop:
     def round(self, number):
         rng = random.Random(f"{self.args.seed}/{number}")
         name, env, strace = self.wish(rng)
-        kind = name.split()[0]
+        kind, self.refused = name.split()[0], None
         self.now = f"round {number}, {name} {env} {strace}"
         if env or strace:  # the gateway that the last round left is clean
             self.g.kill()
@@ -442,17 +456,17 @@ class Loop:
                 return self.judge()
         if kind == "disk":
             self.fill(rng)
-        may_fail = kind in ("disk", "error")
+        lasts = kind in ("disk", "error")  # what makes things fail; else one process dies, and another may still say so
         op = rng.choice(["put", "subnet"])
-        until, failures = threading.Event(), []
-        crowd = threading.Thread(target=self.crowd, args=(rng.random(), may_fail, until, failures))
+        until, failures, family = threading.Event(), [], self.g.family()
+        crowd = threading.Thread(target=self.crowd, args=(rng.random(), True, until, failures))
         crowd.start()
         killer = None
         if kind == "time":
-            killer = threading.Timer(rng.random() * 1.3 * self.times[op], self.g.strike)
+            killer = threading.Timer(rng.random() * 1.3 * self.times[op], self.g.strike, [rng.choice(family)])
             killer.start()
         try:
-            getattr(self, op)(may_fail)
+            getattr(self, op)(True)
             if rng.random() < 0.3 and self.g.alive():
                 time.sleep(rng.random() * 0.02)
         finally:
@@ -462,9 +476,11 @@ class Loop:
             crowd.join()
         if failures:
             raise failures[0]
-        died = not self.g.alive() or kind == "time"
-        if may_fail and self.g.alive():
+        if lasts:
             self.look()  # what was refused has left nothing half done, while the fault lasts
+        elif (self.refused or kind == "time") and not self.g.replaced(family):
+            raise Wrong(f"{self.refused or 'one process was killed'}, and it goes on")
+        died = not self.g.alive()
         self.how["killed at a random moment" if kind == "time" else f"killed at a {'system call' if strace else 'point'}" if died
                  else {"disk": "killed with a full disk", "error": "killed after an error"}.get(kind, "killed afterwards")] += 1
         return self.judge(rng, kind == "disk")
@@ -523,6 +539,7 @@ def main():
     p.add_argument("--strace", action="store_true")
     args = p.parse_args()
     args.secret, args.starts = secrets.token_hex(16), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without ending the gateway
     loop = Loop(args)
     try:
         loop.run()
