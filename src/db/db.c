@@ -65,10 +65,12 @@ static enum err_code handle_configure(struct db *db, struct err *e)
 	(void)sqlite3_extended_result_codes(db->handle, 1);
 	if (sqlite3_busy_timeout(db->handle, DB_BUSY_MS) != SQLITE_OK)
 		return db_error(db, "configure", e);
-	/* Off while migrations rebuild tables; content_open turns them on. */
+	/* Nothing is written outside of the database's directory, where a process without rights could
+	 * not: what a savepoint remembers stays in memory.
+	 * Foreign keys are off while migrations rebuild tables; content_open turns them on. */
 	return db_exec(db,
 		       "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA cache_size "
-		       "= -65536; "
+		       "= -65536; PRAGMA temp_store = MEMORY; "
 		       "PRAGMA foreign_keys = OFF",
 		       "configure", e);
 }

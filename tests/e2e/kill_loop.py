@@ -62,6 +62,7 @@ class Gateway:
     def __init__(self, args, env, strace=None, wait_s=60):
         work = pathlib.Path(args.work)
         self.args, self.conns, self.log = args, {}, work / "gateway.log"
+        self.born = []  # its processes while it was whole, for whose end a supervisor waits
         r, w = os.pipe()
         argv = [f"{args.bin}/qanat-gateway", "--state", f"{work}/state", "--socket", f"{work}/run/control.sock", "--interface", args.iface,
                 "--endpoint", "192.0.2.1", "--peer-api-listen", f"127.0.0.1:{PEERS}", "--agent-api-host", f"127.0.0.1:{AGENT}",
@@ -77,6 +78,7 @@ class Gateway:
         os.set_blocking(r, False)
         self.ready = False
         while time.monotonic() - started < wait_s:
+            self.born = self.family()
             try:
                 data = os.read(r, 16)
                 self.ready = bool(data)
@@ -85,7 +87,9 @@ class Gateway:
                 time.sleep(0.002)
         os.close(r)
         args.starts.append(time.monotonic() - started)
-        if not self.ready:
+        if self.ready:
+            self.born = self.family()
+        else:
             self.kill()
 
     def text(self):
@@ -121,7 +125,7 @@ class Gateway:
             raise Wrong(f"processes {left} are left of a gateway that was killed")
 
     def kill(self):
-        family = self.family()
+        family = set(self.family() + self.born)
         self.strike()
         self.reap(family)
 

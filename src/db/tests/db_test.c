@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -265,6 +266,48 @@ static void transactions(void **state)
 	db_close(db); /* forgets it */
 	assert_int_equal(count(other), 1);
 	db_close(other);
+}
+
+static void statement_run(struct db_stmt s)
+{
+	struct err e = { 0 };
+
+	if (db_run(&s, &e))
+		fail_msg("%s", e.msg);
+	db_stmt_done(&s);
+}
+
+/* A part of a transaction that touches many pages needs no file of its own: where processes are confined
+ * there is no place for one. */
+static void a_part_needs_no_file(void **state)
+{
+	struct db *db = opened(&first_schema);
+	struct rlimit before, none;
+	struct err e = { 0 };
+	char name[8];
+	int fd;
+
+	(void)state;
+	assert_int_equal(db_begin(db, &e), ERR_OK);
+	for (int i = 0; i < 60; i++) {
+		(void)snprintf(name, sizeof name, "%d", i);
+		assert_int_equal(insert(db, name, &e), ERR_OK);
+	}
+	statement_run(db_sql(db, "UPDATE t SET data = zeroblob(8000)"));
+	assert_int_equal(db_commit(db, &e), ERR_OK);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0 && getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = (struct rlimit){ (rlim_t)fd, before.rlim_max };
+	(void)close(fd);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(db_begin(db, &e), ERR_OK);
+	statement_run(db_sql(db, "SAVEPOINT part"));
+	statement_run(db_sql(db, "UPDATE t SET data = randomblob(8000)"));
+	statement_run(db_sql(db, "ROLLBACK TO part"));
+	statement_run(db_sql(db, "RELEASE part"));
+	assert_int_equal(db_commit(db, &e), ERR_OK);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	db_close(db);
 }
 
 static void statements_are_kept_and_nest(void **state)
@@ -706,6 +749,7 @@ int main(void)
 		PLACED(wrong_types_are_told),
 		PLACED(constraints),
 		PLACED(transactions),
+		PLACED(a_part_needs_no_file),
 		PLACED(statements_are_kept_and_nest),
 		PLACED(migrations),
 		PLACED(damaged_files),
