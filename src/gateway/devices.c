@@ -6,8 +6,10 @@
 #include <net/if.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "device/device.h"
@@ -16,6 +18,8 @@
 #include "gateway/https_server.h"
 #include "gateway/ready.h"
 #include "io/unix_socket.h"
+
+#define DEVICE_BUSY_NS (3 * NS_PER_S)
 
 struct one {
 	struct devices *all;
@@ -133,6 +137,23 @@ static enum err_code process_open(struct one *o, const struct helper_device *d,
 	return rc ? rc : one_watch(o, e);
 }
 
+/* Devices of a gateway that was killed end by themselves, a moment after it: until then name and port are
+ * theirs. */
+static enum err_code process_open_soon(struct one *o, const struct helper_device *d,
+				       enum device_kind kind, int *uapi, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 20 * NS_PER_MS };
+	int64_t end = clock_mono_ns() + DEVICE_BUSY_NS;
+	enum err_code rc;
+
+	for (;;) {
+		rc = process_open(o, d, kind, uapi, e);
+		if ((rc != ERR_EXISTS && rc != ERR_IN_USE) || clock_mono_ns() >= end)
+			return rc;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 /* A daemon has its interface already: all that we do to the host is for that one's name. */
 static enum err_code name_check(const char *path, const char *ifname, struct err *e)
 {
@@ -168,7 +189,7 @@ static enum err_code open_kind(struct one *o, const struct helper_device *d,
 	case DEVICE_ENGINE:
 	default:
 		o->kind = HELPER_ENGINE;
-		rc = process_open(o, d, DEVICE_ENGINE, uapi, e);
+		rc = process_open_soon(o, d, DEVICE_ENGINE, uapi, e);
 		if (d->is_further)
 			return rc;
 		if (rc == ERR_EXISTS)

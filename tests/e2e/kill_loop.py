@@ -111,23 +111,34 @@ class Gateway:
     def alive(self):
         return self.process.poll() is None
 
+    @staticmethod
+    def runs(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except OSError:
+            return False
+
     def reap(self, family, ends_s=10):
         """Waits for its end and that of all it had started."""
         self.process.wait(30)
         end = time.monotonic() + ends_s
-        left = [p for p in family if p != self.process.pid and os.path.exists(f"/proc/{p}")]
+        left = [p for p in family if p != self.process.pid and self.runs(p)]
         while left and time.monotonic() < end:
             time.sleep(0.005)
-            left = [p for p in left if os.path.exists(f"/proc/{p}") and open(f"/proc/{p}/stat").read().rpartition(")")[2].split()[0] != "Z"]
+            left = [p for p in left if self.runs(p)]
         for c in self.conns.values():
             c.close()
         if left:
             raise Wrong(f"processes {left} are left of a gateway that was killed")
 
-    def kill(self):
+    def kill(self, wait=True):
+        """Ends it, and waits for all of it or for the first process alone; returns the others."""
         family = set(self.family() + self.born)
         self.strike()
-        self.reap(family)
+        self.process.wait(30)
+        if wait:
+            self.reap(family)
+        return family
 
     def strike(self, pid=None):
         """SIGKILL to one of its processes, or to the one that was started.  strace is none of them."""
@@ -490,8 +501,8 @@ class Loop:
         return self.judge(rng, kind == "disk")
 
     def judge(self, rng=None, full=False):
-        """Kills what is left of it, starts it again, and looks."""
-        self.g.kill()
+        """Kills what is left of it, starts it again, also while others of its processes are ending, and looks."""
+        old, left = self.g, self.g.kill(wait=full or rng is None or rng.random() < 0.5)
         if full and rng.random() < 0.5:
             if self.start():
                 self.look()
@@ -500,6 +511,7 @@ class Loop:
             self.g.kill()
         self.free()
         self.start_clean()
+        old.reap(left)
         self.look()
 
     def run(self):
