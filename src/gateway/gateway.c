@@ -1,224 +1,25 @@
 #include "gateway/gateway.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "gateway/apis.h"
 #include "gateway/agent.h"
-#include "gateway/backend.h"
+#include "gateway/gateway_inside.h"
 #include "gateway/backups.h"
-#include "gateway/interfaces.h"
 #include "gateway/lines.h"
 #include "gateway/log_ring.h"
-#include "gateway/network.h"
 #include "gateway/ready.h"
 #include "gateway/restart_reply.h"
 #include "gateway/tunnels.h"
-#include "gateway/watchdog.h"
 
 /* A gateway that crashes begins where its clients were at most so long ago. */
 #define ENDPOINTS_SAVE_NS (60 * NS_PER_S)
 /* The interface is up within milliseconds; a client takes a round trip to answer. */
 #define CALL_NS (5 * NS_PER_S)
-#define FORWARD6 "/proc/sys/net/ipv6/conf/all/forwarding"
-
-struct gateway {
-	const struct options *options;
-	struct loop *loop;
-	struct store *store;
-	struct helper *helper; /* borrowed */
-	int reply_fd; /* who waits for the restart that this is, or -1 */
-	bool net_open;
-	struct net_want want;
-	bool has_ipv6; /* the clients' network, and the host */
-	struct network *network; /* keeps it so */
-	bool alone; /* no other gateway uses the state directory: its journal is ours */
-	struct backend *backend;
-	struct tunnels *tunnels; /* further interfaces */
-	bool take_over; /* the run before has left its interface, or may have */
-	struct control_server *control;
-	struct apis *apis; /* over HTTPS; NULL: none are set up */
-	struct core core;
-	bool serving; /* the peers are those of the store */
-	struct loop_timer save; /* of endpoints */
-	struct watchdog watchdog; /* of the service manager */
-	struct loop_timer call; /* ends the calling of clients */
-	bool stop_asked, restart_asked; /* by a signal, or over the control socket */
-	struct core_later restart_asker; /* reply NULL: nobody */
-	struct log_ring *logs;
-	struct loop_fd other_logs; /* of the other processes */
-	bool interface_gone;
-};
-
-/* ---- what core asks for ---- */
-
-static enum err_code host_change_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return backend_change_peer(g->backend, c, e);
-}
-
-static enum err_code host_change_peers(void *ctx, const struct wg_peer_change *c, size_t n,
-				       struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return backend_change_peers(g->backend, c, n, e);
-}
-
-static enum err_code host_walk_peers(void *ctx, device_peer_fn *fn, void *arg, struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return backend_walk_peers(g->backend, fn, arg, e);
-}
-
-static json_t *host_https(void *ctx)
-{
-	const struct gateway *g = ctx;
-
-	return apis_json(g->apis);
-}
-
-static bool host_peer(void *ctx, const struct public_key *k, struct wg_peer_info *out)
-{
-	const struct gateway *g = ctx;
-
-	return backend_peer(g->backend, k, out, NULL);
-}
-
-static bool host_drops(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS])
-{
-	const struct gateway *g = ctx;
-	struct wg_peer_info info;
-	bool found = backend_peer(g->backend, k, &info, verdicts);
-
-	wipe(&info.psk, sizeof info.psk);
-	return found;
-}
-
-static void host_status(void *ctx, struct dataplane_status *out)
-{
-	const struct gateway *g = ctx;
-
-	backend_status(g->backend, out);
-}
-
-static void host_walk(void *ctx, bool (*fn)(void *arg, const struct public_key *k), void *arg)
-{
-	const struct gateway *g = ctx;
-
-	backend_walk(g->backend, fn, arg);
-}
-
-static void tunnel_fill(struct gateway *g);
-
-/* The settings may have changed since. */
-static enum err_code host_apply(void *ctx, struct err *e)
-{
-	struct gateway *g = ctx;
-
-	tunnel_fill(g);
-	return helper_net_apply(g->helper, &g->want, e);
-}
-
-static enum err_code host_interfaces(void *ctx, interface_fn *fn, void *arg, struct err *e)
-{
-	(void)ctx;
-	return interfaces_walk(fn, arg, e);
-}
-
-static enum err_code host_set_server(void *ctx, const struct secret_key *k, uint16_t port,
-				     struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return backend_set_server(g->backend, k, port, e);
-}
-
-static bool host_restart(void *ctx, const struct core_later *asker)
-{
-	struct gateway *g = ctx;
-
-	if (g->restart_asked || g->stop_asked)
-		return false;
-	g->restart_asked = true;
-	if (asker)
-		g->restart_asker = *asker;
-	loop_stop(g->loop);
-	return true;
-}
-
-static bool host_firewall_active(void *ctx)
-{
-	const struct gateway *g = ctx;
-
-	return helper_net_firewall_active(g->helper, g->core.settings.ifname);
-}
-
-/* IPv4 first, as the reference's server.ip; a host without it serves by IPv6. */
-static enum err_code host_default_source(void *ctx, struct ip_addr *out, struct err *e)
-{
-	const struct gateway *g = ctx;
-	char ifname[16];
-	enum err_code rc = helper_net_default_route(g->helper, IP_V4, out, ifname, e);
-
-	if (rc == ERR_NOT_FOUND)
-		rc = helper_net_default_route(g->helper, IP_V6, out, ifname, e);
-	return rc;
-}
-
-static enum err_code host_net_compare(void *ctx, bool repair, net_difference_fn *fn, void *arg,
-				      struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return repair ? network_repair(g->network, fn, arg, e)
-		      : helper_net_check(g->helper, fn, arg, e);
-}
-
-static void host_net_status(void *ctx, struct network_status *out)
-{
-	const struct gateway *g = ctx;
-
-	network_status(g->network, out);
-}
-
-static enum err_code host_hooks(void *ctx, const char *ifname, const char *text, bool goes_on,
-				struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return helper_hooks(g->helper, ifname, text, goes_on, e);
-}
-
-static enum err_code host_open_file(void *ctx, const char *path, const char *name, int *out,
-				    struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return helper_open_file(g->helper, path, name, out, e);
-}
-
-static enum err_code host_open_tls(void *ctx, bool is_key, int *out, struct err *e)
-{
-	const struct gateway *g = ctx;
-
-	return helper_open_tls(g->helper, is_key, out, e);
-}
-
-static int64_t host_wall_ns(void *ctx)
-{
-	(void)ctx;
-	return clock_real_ns();
-}
 
 /* ---- starting ---- */
 
@@ -326,87 +127,6 @@ static enum err_code server_key(struct gateway *g, struct secret_key *out, struc
 	return rc;
 }
 
-/* A host without IPv6 carries IPv4 alone; clients keep their IPv6 addresses for better days. */
-static bool host_has_ipv6(void)
-{
-	return access(FORWARD6, F_OK) == 0;
-}
-
-static void want_add(struct net_tunnel *w, const struct ip_prefix *network)
-{
-	w->addresses[w->address_count++] = settings_server_address(network);
-	w->masquerade[w->masquerade_count++] = *network;
-}
-
-/* The tunnel, as the settings have it; with IPv6 if the host has it. */
-static void tunnel_fill(struct gateway *g)
-{
-	const struct settings *s = &g->core.settings;
-	struct net_tunnel *t = &g->want.tunnels[0];
-
-	*t = (struct net_tunnel){ .mtu = s->mtu, .up = !g->core.is_disabled };
-	BUG_ON(!str_copy(t->ifname, sizeof t->ifname, str_of(s->ifname)));
-	want_add(t, &s->network);
-	if (g->has_ipv6)
-		want_add(t, &s->network6);
-	/* The kernel takes IPv6 addresses from an interface that goes down. */
-	if (!t->up)
-		t->address_count = 1;
-	g->want.tunnel_count = 1;
-	g->want.forward_v6 = g->has_ipv6;
-	if (g->tunnels)
-		tunnels_want(g->tunnels, &g->want);
-}
-
-static void want_fill(struct gateway *g)
-{
-	bool wants_ipv6 = g->core.settings.network6.addr.family != IP_NONE;
-
-	g->want = (struct net_want){ .tunnel_count = 1, .forward_v4 = true };
-	g->has_ipv6 = wants_ipv6 && host_has_ipv6();
-	if (wants_ipv6 && !g->has_ipv6)
-		LOG_WARNING("net.no_ipv6", F_STR("why", "this kernel has IPv6 turned off"));
-	tunnel_fill(g);
-}
-
-/* A network that the host is already in would cut the host off from it.  With clients in it, it
- * is too late to say no. */
-static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p, struct err *e)
-{
-	char text[PREFIX_TEXT_MAX], ifname[16];
-	uint64_t total, enabled;
-	bool overlaps = false;
-	enum err_code rc =
-		helper_net_overlap(g->helper, p, g->core.settings.ifname, &overlaps, ifname, e);
-
-	if (rc || !overlaps)
-		return rc;
-	rc = store_client_count(g->store, STR(""), &total, &enabled, e);
-	if (rc)
-		return rc;
-	ip_prefix_format(text, p);
-	if (total > 0) {
-		LOG_WARNING("net.overlap", F_STR("network", text), F_STR("interface", ifname));
-		return ERR_OK;
-	}
-	return err_set(e, ERR_IN_USE,
-		       "network %s overlaps with an address of interface %s; choose another with "
-		       "--network%s",
-		       text, ifname, p->addr.family == IP_V6 ? "6" : "");
-}
-
-static enum err_code net_start(struct gateway *g, struct err *e)
-{
-	bool left = false;
-	enum err_code rc = helper_net_open(g->helper, &left, e);
-
-	g->net_open = rc == ERR_OK;
-	g->take_over = g->options->restarted || left;
-	for (size_t i = 0; rc == ERR_OK && i < g->want.tunnels[0].masquerade_count; i++)
-		rc = overlap_check(g, &g->want.tunnels[0].masquerade[i], e);
-	return rc;
-}
-
 static void interface_gone(void *ctx, const struct err *why)
 {
 	struct gateway *g = ctx;
@@ -466,7 +186,7 @@ static enum err_code tunnels_begin(struct gateway *g, struct err *e)
 	const struct tunnels_config c = { .core = &g->core,
 					  .helper = g->helper,
 					  .forget_endpoints = g->options->forget_endpoints,
-					  .has_ipv6 = host_has_ipv6() };
+					  .has_ipv6 = gateway_host_has_ipv6() };
 	enum err_code rc = tunnels_open(&g->tunnels, &c, e);
 
 	if (rc == ERR_OK)
@@ -478,7 +198,7 @@ static enum err_code tunnels_begin(struct gateway *g, struct err *e)
 /* With further interfaces, and when that cannot be, without them at first. */
 static enum err_code network_begin(struct gateway *g, struct err *e)
 {
-	enum err_code rc = host_apply(g, e);
+	enum err_code rc = gateway_apply(g, e);
 
 	if (rc == ERR_OK || g->want.tunnel_count == 1) {
 		tunnels_started(g->tunnels, true);
@@ -486,7 +206,7 @@ static enum err_code network_begin(struct gateway *g, struct err *e)
 	}
 	LOG_ERR("tunnel.network_failed", F_ERR(e));
 	tunnels_started(g->tunnels, false);
-	return host_apply(g, e);
+	return gateway_apply(g, e);
 }
 
 static enum err_code sockets_start(struct gateway *g, struct err *e)
@@ -519,29 +239,7 @@ static enum err_code settings_start(struct gateway *g, struct secret_key *k, str
 		.logs = g->logs,
 		.given = &g->options->given,
 		.network_given = g->options->given.v[SETTING_NETWORK],
-		.host = {
-			.ctx = g,
-			.change_peer = host_change_peer,
-			.change_peers = host_change_peers,
-			.https = host_https,
-			.walk_peers = host_walk_peers,
-			.peer = host_peer,
-			.status = host_status,
-			.walk = host_walk,
-			.apply = host_apply,
-			.firewall_active = host_firewall_active,
-			.default_source = host_default_source,
-			.wall_ns = host_wall_ns,
-			.drops = host_drops,
-			.interfaces = host_interfaces,
-			.restart = host_restart,
-			.set_server = host_set_server,
-			.net_compare = host_net_compare,
-			.net_status = host_net_status,
-			.hooks = host_hooks,
-			.open_file = host_open_file,
-			.open_tls = host_open_tls,
-		},
+		.host = gateway_host(g),
 	};
 	if (rc == ERR_OK)
 		rc = settings_load(&g->core.settings, g->store, &g->options->given, e);
@@ -661,8 +359,8 @@ static enum err_code start_steps(struct gateway *g, struct secret_key *k, struct
 
 	if (rc)
 		return rc;
-	want_fill(g);
-	rc = net_start(g, e);
+	gateway_want_fill(g);
+	rc = gateway_net_open(g, e);
 	if (rc == ERR_OK)
 		rc = device_start(g, k, e);
 	if (rc == ERR_OK)
