@@ -296,7 +296,9 @@ static enum err_code port_free_of(uint16_t port, int family, struct err *e)
 		return ERR_OK; /* a host without the family */
 	if (family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-	if (bind(fd, (const struct sockaddr *)&sa, len) == 0 || errno == EADDRNOTAVAIL)
+	/* EACCES: below 1024, which this process may not have; the device's keeper may, and says so if not. */
+	if (bind(fd, (const struct sockaddr *)&sa, len) == 0 || errno == EADDRNOTAVAIL ||
+	    errno == EACCES)
 		return ERR_OK;
 	return err_sys(e, errno, "listen_port: UDP port %u", port);
 }

@@ -414,7 +414,9 @@ enum err_code gateway_start(struct gateway **out, const struct options *o,
 			LOG_ERR("net.undo_failed", F_ERR(&undo));
 		return rc;
 	}
-	if (!o->restarted) /* else they are still there */
+	/* The kernel's interface is still there after a restart in place; the engine's is a new one, whose
+	 * routes went with the old: what was done is taken back and done again. */
+	if (!o->restarted || backend_is_engine(g->backend))
 		hooks(g, true);
 	loop_timer_set(g->loop, &g->call, loop_now(g->loop) + CALL_NS);
 	loop_timer_set(g->loop, &g->save, loop_now(g->loop) + ENDPOINTS_SAVE_NS);

@@ -114,7 +114,7 @@ enum err_code rights_give_up(const struct rights_needs *n, struct err *e)
 		.capabilities = n->low_ports ? 1ull << CAP_NET_BIND_SERVICE : 0,
 		.calls = SANDBOX_CALLS_BASE | SANDBOX_CALLS_THREADS | SANDBOX_CALLS_MESSAGES |
 			 SANDBOX_CALLS_ACCEPT | SANDBOX_CALLS_FILES | SANDBOX_CALLS_SOCKETS |
-			 SANDBOX_CALLS_LOOK | SANDBOX_CALLS_ROUTES,
+			 SANDBOX_CALLS_LOOK | SANDBOX_CALLS_ROUTES | SANDBOX_CALLS_LEAK_CHECKER,
 		.paths = paths,
 		.path_count = ARRAY_LEN(paths),
 	};

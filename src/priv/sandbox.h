@@ -30,6 +30,19 @@ enum sandbox_calls {
 	SANDBOX_CALLS_ALL = 511,
 };
 
+/* In builds with the address sanitizer alone, for a process that ends in order: its leak checker stops and traces
+ * the process.  Elsewhere nothing. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANDBOX_CALLS_LEAK_CHECKER 1024u
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANDBOX_CALLS_LEAK_CHECKER 1024u
+#endif
+#endif
+#ifndef SANDBOX_CALLS_LEAK_CHECKER
+#define SANDBOX_CALLS_LEAK_CHECKER 0u
+#endif
+
 /* What may be done below a path. */
 enum sandbox_access {
 	SANDBOX_READ = 1, /* files and directories */

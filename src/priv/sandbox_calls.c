@@ -93,6 +93,8 @@ static const struct {
 	{ SANDBOX_CALLS_LOOK, (const char *const[]){ "stat", "lstat", "newfstatat", "statx",
 						     "inotify_init1", "inotify_add_watch", NULL } },
 	{ SANDBOX_CALLS_SOCKETS, (const char *const[]){ "bind", "connect", "listen", NULL } },
+	{ SANDBOX_CALLS_LEAK_CHECKER,
+	  (const char *const[]){ "clone", "ptrace", "wait4", "prctl", "getdents", NULL } },
 };
 
 /* Those whose arguments decide.  The first rule that fits allows. */
@@ -115,26 +117,14 @@ static const struct {
 	{ SANDBOX_CALLS_SOCKETS, "socketpair", { 0, SCMP_CMP_EQ, AF_UNIX, 0 } },
 };
 
-/* In builds with the address sanitizer alone: its leak checker stops and traces the process at its end. */
-#if defined(__SANITIZE_ADDRESS__)
-#define LEAK_CHECKER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LEAK_CHECKER 1
-#endif
-#endif
-#ifdef LEAK_CHECKER
-static const char *const leak_checker[] = { "clone", "ptrace", "wait4", "prctl", "getdents", NULL };
-
-/* It reads /proc: without files there is nothing to check. */
-static bool no_files;
+/* The leak checker reads /proc: in a process without files it has nothing to check. */
+static bool is_unchecked;
+#if SANDBOX_CALLS_LEAK_CHECKER
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
-	return no_files;
+	return is_unchecked;
 }
-#else
-static const char *const leak_checker[] = { NULL };
 #endif
 
 static int failing(const char *name, int sys, struct err *e)
@@ -214,9 +204,7 @@ enum err_code sandbox_restrict_calls(unsigned calls, bool *active, struct err *e
 	struct err why = { 0 };
 	int rc = 0;
 
-#ifdef LEAK_CHECKER
-	no_files = !(calls & SANDBOX_CALLS_FILES);
-#endif
+	is_unchecked = !(calls & SANDBOX_CALLS_FILES);
 	*active = false;
 	if (!f)
 		return err_set(e, ERR_NOMEM, "no memory for a system call filter");
@@ -226,8 +214,6 @@ enum err_code sandbox_restrict_calls(unsigned calls, bool *active, struct err *e
 	for (size_t i = 0; !rc && i < ARRAY_LEN(tables); i++)
 		if (calls & tables[i].group)
 			rc = allow_table(f, tables[i].names, &why);
-	if (!rc)
-		rc = allow_table(f, leak_checker, &why);
 	if (!rc)
 		rc = allow_rows(f, calls, &why);
 	if (!rc)

@@ -202,6 +202,17 @@ check "packets flow again" wait_for 30 reaches
 check_eq "names of interfaces" "404 400 400" "$(echo $(code GET /v1/wg/wg9/dump) $(code GET /v1/wg/a%2fb/dump) $(code GET /v1/wg/-x/dump))"
 check_eq "its own interface is not deleted" 409 "$(code DELETE $wg_path)"
 
+# ---- a port of the privileged, and a restart in place ----
+
+check_eq "a port below 1024 is the helper's to open" 200 "$(put "" '{listen_port: 953, post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}' | head -n 1)"
+check_eq "and is open" 953 "$(ns G wg show "$if_g" listen-port)"
+kill -USR2 "$gateway"
+again() { [ "$(grep -c 'gateway.ready ' "$work/gateway.log")" -ge 2 ]; }
+check "a restart in place" wait_for 20 again
+route_there() { ip -n "q${id}G" route | grep -q "198.51.100.0/24 dev $if_g"; }
+check "its commands are run for the new interface" wait_for 5 route_there
+check_eq "with the port" 953 "$(ns G wg show "$if_g" listen-port)"
+
 # ---- failing and dying at each step ----
 
 stop "$gateway"
