@@ -138,12 +138,12 @@ static enum err_code process_open(struct one *o, const struct helper_device *d,
 }
 
 /* Devices of a gateway that was killed end by themselves, a moment after it: until then name and port are
- * theirs. */
+ * theirs.  Waited for while this one starts; later a name that is taken is somebody's mistake. */
 static enum err_code process_open_soon(struct one *o, const struct helper_device *d,
 				       enum device_kind kind, int *uapi, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = 20 * NS_PER_MS };
-	int64_t end = clock_mono_ns() + DEVICE_BUSY_NS;
+	int64_t end = o->all->listening ? 0 : clock_mono_ns() + DEVICE_BUSY_NS;
 	enum err_code rc;
 
 	for (;;) {
