@@ -4,7 +4,7 @@
 #
 # usage: kill_loop.sh [ROUNDS [SEED [OPTION...]]]    ROUNDS of killing (default 40); 1000 is what a release is held to:
 #        QANAT_BIN=BUILD/src tests/e2e/kill_loop.sh 1000     with a release build that has -Dfault_points=true
-# OPTIONs are the gateway's, such as --separate.  Without fault points it is killed at random moments only, without strace at no
+# OPTIONs are the gateway's, such as --no-offload.  Without fault points it is killed at random moments only, without strace at no
 # system calls.  A seed repeats the choices, not the moments.
 . "$(dirname "$0")/lib.sh"
 need python3 wg nft nsenter
