@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "device/uapi_server.h"
+#include "gateway/control_server.h"
 #include "gateway/helper_process.h"
-#include "io/unix_socket.h"
 #include "store/tunnels.h"
 
 /* A directory without a store was never a gateway's; opening it would make one. */
@@ -25,9 +27,29 @@ static enum err_code state_exists(bool *out, const char *state_dir, struct err *
 	return ERR_OK;
 }
 
+/* Processes of a gateway that was killed end by themselves, a moment after it.  For all sockets together. */
+#define PATIENCE_NS (3 * NS_PER_S)
+#define PAUSE_NS (20 * NS_PER_MS)
+
+typedef enum err_code listen_fn(int *out, const char *name, struct err *e);
+
 /* Whether somebody still serves a socket is for those who listen to find out: what can be listened
- * at is nobody's. */
-static enum err_code control_socket_remove(const char *path, struct err *e)
+ * at is nobody's.  ERR_IN_USE: somebody does, and goes on. */
+static enum err_code listen_soon(int *out, listen_fn *listen, const char *name, int64_t until,
+				 struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	enum err_code rc;
+
+	for (;;) {
+		rc = listen(out, name, e);
+		if (rc != ERR_IN_USE || clock_mono_ns() >= until)
+			return rc;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static enum err_code control_socket_remove(const char *path, int64_t until, struct err *e)
 {
 	struct stat st;
 	enum err_code rc;
@@ -35,7 +57,7 @@ static enum err_code control_socket_remove(const char *path, struct err *e)
 
 	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return ERR_OK;
-	rc = unix_listen(&fd, path, 0600, e);
+	rc = listen_soon(&fd, control_listen, path, until, e);
 	if (rc == ERR_IN_USE)
 		return ERR_OK;
 	if (rc == ERR_OK && unlink(path) < 0)
@@ -44,10 +66,10 @@ static enum err_code control_socket_remove(const char *path, struct err *e)
 	return rc;
 }
 
-static enum err_code uapi_socket_remove(const char *ifname, struct err *e)
+static enum err_code uapi_socket_remove(const char *ifname, int64_t until, struct err *e)
 {
 	int fd = -1;
-	enum err_code rc = uapi_listen(&fd, ifname, e);
+	enum err_code rc = listen_soon(&fd, uapi_listen, ifname, until, e);
 
 	if (rc == ERR_IN_USE)
 		return ERR_OK;
@@ -58,7 +80,8 @@ static enum err_code uapi_socket_remove(const char *ifname, struct err *e)
 }
 
 /* The gateway's own is named by the option, or as stored: a first run that crashed has not stored it. */
-static enum err_code uapi_sockets_remove(const struct options *o, struct store *s, struct err *e)
+static enum err_code uapi_sockets_remove(const struct options *o, struct store *s, int64_t until,
+					 struct err *e)
 {
 	struct store_tunnel *further = calloc(STORE_TUNNELS_MAX, sizeof *further);
 	struct settings_given given = { 0 };
@@ -70,11 +93,11 @@ static enum err_code uapi_sockets_remove(const struct options *o, struct store *
 	rc = further ? settings_load(&settings, s, &given, e)
 		     : err_set(e, ERR_NOMEM, "out of memory");
 	if (rc == ERR_OK)
-		rc = uapi_socket_remove(settings.ifname, e);
+		rc = uapi_socket_remove(settings.ifname, until, e);
 	if (rc == ERR_OK)
 		rc = store_tunnels(s, further, &n, e);
 	for (size_t i = 0; rc == ERR_OK && i < n; i++)
-		rc = uapi_socket_remove(further[i].name, e);
+		rc = uapi_socket_remove(further[i].name, until, e);
 	free(further);
 	return rc;
 }
@@ -83,6 +106,7 @@ static enum err_code uapi_sockets_remove(const struct options *o, struct store *
  * to leave the host as it is: only the interface's name is missing then. */
 enum err_code gateway_clean_up(const struct options *o, struct err *e)
 {
+	int64_t until = clock_mono_ns() + PATIENCE_NS;
 	struct store *s = NULL;
 	bool exists;
 	enum err_code rc = state_exists(&exists, o->state_dir, e), next;
@@ -93,8 +117,8 @@ enum err_code gateway_clean_up(const struct options *o, struct err *e)
 	if (rc == ERR_IN_USE)
 		return rc;
 	if (rc == ERR_OK)
-		rc = uapi_sockets_remove(o, s, e);
-	next = control_socket_remove(o->socket, rc ? NULL : e);
+		rc = uapi_sockets_remove(o, s, until, e);
+	next = control_socket_remove(o->socket, until, rc ? NULL : e);
 	rc = rc ? rc : next;
 	next = helper_process_undo(o->state_dir, rc ? NULL : e);
 	rc = rc ? rc : next;
