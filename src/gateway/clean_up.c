@@ -11,6 +11,7 @@
 #include "device/uapi_server.h"
 #include "gateway/control_server.h"
 #include "gateway/helper_process.h"
+#include "gateway/rights.h"
 #include "store/tunnels.h"
 
 /* A directory without a store was never a gateway's; opening it would make one. */
@@ -113,6 +114,7 @@ enum err_code gateway_clean_up(const struct options *o, struct err *e)
 
 	if (rc || !exists)
 		return rc;
+	rights_take_back(o->state_dir);
 	rc = store_open(&s, o->state_dir, e);
 	if (rc == ERR_IN_USE)
 		return rc;

@@ -30,6 +30,9 @@ MUST_CHECK enum err_code rights_check(struct err *e);
 MUST_CHECK enum err_code rights_prepare(struct rights_user *out, const char *name,
 					const char *state_dir, struct err *e);
 
+/* What a store keeps is root's again, for root to open it, until the next rights_prepare. */
+void rights_take_back(const char *state_dir);
+
 struct rights_needs {
 	const struct rights_user *user;
 	const char *state_dir; /* alone can be read and written */

@@ -151,6 +151,12 @@ static void give_root(const char *state_dir)
 	give_one(AT_FDCWD, state_dir, &root, 0);
 }
 
+void rights_take_back(const char *state_dir)
+{
+	if (may_change() && !holds_others(state_dir))
+		give_root(state_dir);
+}
+
 enum err_code rights_prepare(struct rights_user *out, const char *name, const char *state_dir,
 			     struct err *e)
 {
