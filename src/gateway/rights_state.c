@@ -74,7 +74,8 @@ static void give_below(int dir, const struct rights_user *u, unsigned depth)
 		return;
 	}
 	while ((f = readdir(d)) != NULL)
-		if (f->d_name[0] != '.' && !(depth == 1 && is_helpers(f->d_name)))
+		if (f->d_name[0] != '.' &&
+		    (depth > 1 || (is_ours(f->d_name) && !is_helpers(f->d_name))))
 			give_one(dir, f->d_name, u, depth);
 	closedir(d);
 }
@@ -92,6 +93,19 @@ static bool holds_others(const char *state_dir)
 	if (d)
 		closedir(d);
 	return others;
+}
+
+/* What a gateway keeps there; the directory itself unless there are other things in it. */
+static void give_state(const char *state_dir, const struct rights_user *u)
+{
+	int dir = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (dir < 0)
+		return;
+	if (!holds_others(state_dir) && fstat(dir, &st) == 0)
+		give(dir, &st, u);
+	give_below(dir, u, 1);
 }
 
 /* Tried as he: the way there may lead through somebody's home. */
@@ -144,17 +158,13 @@ static void say_root(const char *why, const char *state_dir)
 }
 
 /* Back to root, when an earlier run was another's. */
-static void give_root(const char *state_dir)
+void rights_take_back(const char *state_dir)
 {
 	const struct rights_user root = { .uid = 0, .gid = 0 };
 
-	give_one(AT_FDCWD, state_dir, &root, 0);
-}
-
-void rights_take_back(const char *state_dir)
-{
-	if (may_change() && !holds_others(state_dir))
-		give_root(state_dir);
+	/* Nothing is taken from under one that runs. */
+	if (may_change() && !store_is_used(state_dir))
+		give_state(state_dir, &root);
 }
 
 enum err_code rights_prepare(struct rights_user *out, const char *name, const char *state_dir,
@@ -184,13 +194,15 @@ enum err_code rights_prepare(struct rights_user *out, const char *name, const ch
 		out->changes = false;
 		say_root("the state directory holds other things as well", state_dir);
 	} else {
-		give_one(AT_FDCWD, state_dir, out, 0);
+		/* Nothing is taken from under another gateway: control will say that it is in use. */
+		if (!store_is_used(state_dir))
+			give_state(state_dir, out);
 		if (!can_reach(state_dir, out)) {
 			out->changes = false;
 			say_root("its user cannot reach the state directory", state_dir);
 		}
 	}
 	if (!out->changes)
-		give_root(state_dir);
+		rights_take_back(state_dir);
 	return ERR_OK;
 }

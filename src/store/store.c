@@ -88,6 +88,17 @@ static enum err_code lock_take(int *out, const char *dir, struct err *e)
 	return ERR_OK;
 }
 
+bool store_is_used(const char *dir)
+{
+	char path[PATH_MAX];
+	AUTO(fd_done) int fd = -1;
+
+	if (path_in(path, dir, STORE_LOCK_FILE, NULL))
+		return false;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 && !lock_within(fd, STORE_LOCK_WAIT_NS) && errno == EWOULDBLOCK;
+}
+
 /* A new key goes only with a new database: beside an old one it would open nothing.  The key is
  * made first, so that a crash in between leaves a key without a database, which is no harm. */
 static enum err_code key_ready(struct store *s, const char *dir, const char *db_path, struct err *e)

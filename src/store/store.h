@@ -23,6 +23,8 @@ struct store;
 /* Opens (creating, migrating, checking integrity) the store in directory `dir`. */
 MUST_CHECK enum err_code store_open(struct store **out, const char *dir, struct err *e);
 void store_close(struct store *s);
+/* Whether some process has it open, after the same wait for one that is ending as store_open's. */
+bool store_is_used(const char *dir);
 
 /* ---- settings: small named texts, such as "network", "dns.primary" ---- */
 /* ERR_NOT_FOUND leaves `out` alone. */

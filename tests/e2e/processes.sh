@@ -145,6 +145,12 @@ check_eq "a port in use is refused" "$port" "$(ns G wg show "$if_g" listen-port)
 kill $busy
 check "packets still pass" wait_for 10 reaches
 
+# ---- the state is not taken from under it ----
+
+check "cleaning up beside it is refused" eval '! ns G qanat-gateway --clean-up --state "$state" --socket "$sock" --interface "$if_g"'
+[ -z "$user" ] || check_eq "and its state is its own still" "$user $user" "$(stat -c %u "$state" "$state/key" | xargs)"
+check "and it goes on" q core add_client client_name=tablet
+
 # ---- ends ----
 
 for s in TERM INT HUP; do kill -$s "$engine" "$control"; done
@@ -184,6 +190,22 @@ check_eq "stops cleanly" 0 "$stopped"
 check "the engine is gone" dead "$engine"
 check "the interface is gone" no_interface
 check "the socket file is gone" test ! -e "/run/wireguard/$if_g.sock"
+
+# ---- a directory with other things in it ----
+
+if [ -n "$user" ]; then
+	mkdir "$work/others" && touch "$work/others/mine" && chown 65534 "$work/others/mine"
+	before=$(stat -c '%n %u %g %a' "$work/others" "$work/others/mine")
+	kept=$state state=$work/others
+	check "starts beside other things" gateway_start
+	check_has "and says what that means" "$(cat "$work/gateway.log")" "gateway.keeps_root .*other things"
+	control_find
+	confined "control, under root's name" "$control"
+	check_eq "nobody else's is given away" "$before" "$(stat -c '%n %u %g %a' "$work/others" "$work/others/mine")"
+	stop "$gateway"
+	check_eq "stops cleanly there, too" 0 "$stopped"
+	state=$kept
+fi
 
 # ---- as the unit starts it: not root, one capability ----
 
