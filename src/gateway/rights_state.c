@@ -95,6 +95,14 @@ static bool holds_others(const char *state_dir)
 	return others;
 }
 
+/* Given before: what somebody has put there since changes nothing. */
+static bool belongs_to(const char *state_dir, const struct rights_user *u)
+{
+	struct stat st;
+
+	return stat(state_dir, &st) == 0 && st.st_uid == u->uid;
+}
+
 /* What a gateway keeps there; the directory itself unless there are other things in it. */
 static void give_state(const char *state_dir, const struct rights_user *u)
 {
@@ -190,7 +198,7 @@ enum err_code rights_prepare(struct rights_user *out, const char *name, const ch
 		say_root("there is no user " RIGHTS_USER
 			 ": useradd --system --user-group --no-create-home " RIGHTS_USER,
 			 state_dir);
-	else if (holds_others(state_dir)) {
+	else if (!belongs_to(state_dir, out) && holds_others(state_dir)) {
 		out->changes = false;
 		say_root("the state directory holds other things as well", state_dir);
 	} else {

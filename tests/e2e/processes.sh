@@ -191,7 +191,16 @@ check "the engine is gone" dead "$engine"
 check "the interface is gone" no_interface
 check "the socket file is gone" test ! -e "/run/wireguard/$if_g.sock"
 
-# ---- a directory with other things in it ----
+# ---- somebody's file in its state, and a directory with other things in it ----
+
+if [ -n "$user" ]; then
+	touch "$state/notes"
+	check "starts although there is a file of somebody's" gateway_start
+	control_find
+	check_eq "control is its user all the same" "$user" "$(awk '$1 == "Uid:" { print $2 }' /proc/"$control"/status)"
+	stop "$gateway"
+	rm "$state/notes"
+fi
 
 if [ -n "$user" ]; then
 	mkdir "$work/others" && touch "$work/others/mine" && chown 65534 "$work/others/mine"
