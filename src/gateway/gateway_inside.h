@@ -14,7 +14,6 @@ struct gateway {
 	struct loop *loop;
 	struct store *store;
 	struct helper *helper; /* borrowed */
-	int reply_fd; /* who waits for the restart that this is, or -1 */
 	bool net_open;
 	struct net_want want;
 	bool has_ipv6; /* the clients' network, and the host */
