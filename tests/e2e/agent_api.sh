@@ -82,9 +82,7 @@ ip -n "q${id}C" link set $dev up
 reaches() { ns C ping -c 1 -W 2 10.8.0.1; }
 check "packets flow" wait_for 20 reaches
 
-# A hundred a second for as long as FILE.stop is missing; lost ones are what is counted.
-ns_spawn C ping.log ping -i 0.01 -W 5 -q 10.8.0.1
-pinger=$spawned
+pings_start C 10.8.0.1
 dump() { body GET $wg_path/dump | jq -r ".peers[] | select(.public_key == \"$1\") | $2"; }
 check_eq "dump: keepalive" 25 "$(dump "$pub" .persistent_keepalive)"
 check_has "dump: handshake" "$(dump "$pub" .latest_handshake)" '^[0-9]{10}$'
@@ -179,10 +177,8 @@ check_eq "no secret in it" "(hidden)" "$(body GET $wg_path/history/$first | jq -
 check_eq "rollback" 200 "$(code POST $wg_path/rollback "{\"id\":$first}")"
 check_eq "is as it was" "$before" "$(config)"
 check_eq "its command was taken back" "" "$(ip -n "q${id}G" route | grep 198.51.100)"
-kill -INT $pinger
-wait $pinger 2>/dev/null
-loss=$(grep -Eo '[0-9]+ packets transmitted, [0-9]+ received' "$work/ping.log")
-check_eq "the other's packets all arrived ($loss)" "$(cut -d' ' -f1 <<<"$loss")" "$(cut -d' ' -f4 <<<"$loss")"
+pings_stop
+check_eq "the other's packets all arrived" "" "$lost"
 
 # ---- port, up and down ----
 

@@ -104,6 +104,25 @@ wait_for() {
 	done
 }
 
+# pings_start NS ADDRESS: a hundred echo requests a second, until pings_stop.
+pings_start() {
+	ns_spawn "$1" pings.log stdbuf -oL ping -i 0.01 -W 5 "$2"
+	pinger=$spawned
+}
+
+# pings_stop: ends them; $lost has the numbers of those without an answer ("" when there are none).  It waits first for
+# answers to requests later than now: whatever is still on its way at the end says nothing.
+pings_stop() {
+	local now=$(pings_last)
+	wait_for 10 pings_later "${now:-0}"
+	stop "$pinger" INT
+	lost=$(awk 'match($0, /icmp_seq=[0-9]+/) { seq = substr($0, RSTART + 9, RLENGTH - 9) + 0; seen[seq] = 1; if (seq > last) last = seq }
+		END { for (i = 1; i <= last; i++) if (!(i in seen)) { printf "%s%d", sep, i; sep = " " } }' "$work/pings.log")
+	[ "$(pings_last)" -gt "${now:-0}" ] || lost="all after ${now:-0}"
+}
+pings_last() { grep -Eo 'icmp_seq=[0-9]+' "$work/pings.log" | tail -n 1 | cut -d= -f2; }
+pings_later() { [ "$(pings_last)" -gt $(($1 + 10)) ]; }
+
 finish() {
 	local pid n
 	trap - EXIT INT TERM
