@@ -7,8 +7,8 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "gateway/agent.h"
-#include "gateway/peers_api.h"
+#include "agent/agent.h"
+#include "peers/peers.h"
 
 #define SECRET_FILE_MAX 4096
 
@@ -292,10 +292,8 @@ enum err_code apis_open(struct apis **out, struct core *core, const struct api_o
 				  .open_tls = core->host.open_tls,
 				  .ctx = core->host.ctx,
 				  .allow_tls12 = o->tls12 };
-	struct https_service services[HTTPS_APIS];
 	struct names names = { 0 };
 	struct apis *a;
-	size_t n = 0;
 	enum err_code rc = ERR_OK;
 
 	*out = NULL;
@@ -308,19 +306,19 @@ enum err_code apis_open(struct apis **out, struct core *core, const struct api_o
 	if (peers_wanted(o)) {
 		rc = peers_start(a, core, o, e);
 		if (rc == ERR_OK) {
-			services[n++] = peers_api_service(a->peers);
+			c.services[HTTPS_PEERS] = peers_api_service(a->peers);
 			rc = peers_listener(&c.listeners[HTTPS_PEERS], o, e);
 		}
 	}
 	if (rc == ERR_OK && agent_wanted(o)) {
 		rc = agent_start(a, core, o, e);
 		if (rc == ERR_OK) {
-			services[n++] = agent_service(a->agent);
+			c.services[HTTPS_AGENT] = agent_service(a->agent);
 			rc = agent_listener(&c.listeners[HTTPS_AGENT], o, e);
 		}
 	}
 	if (rc == ERR_OK)
-		rc = https_server_open(&a->https, core->loop, &c, services, n, e);
+		rc = https_server_open(&a->https, core->loop, &c, e);
 	if (rc) {
 		apis_close(a);
 		return rc;

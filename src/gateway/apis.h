@@ -6,7 +6,7 @@
 #ifndef QANAT_GATEWAY_APIS_H
 #define QANAT_GATEWAY_APIS_H
 
-#include "gateway/core.h"
+#include "core/core.h"
 #include "gateway/https_server.h"
 
 #define API_SECRET_MIN 16 /* characters */

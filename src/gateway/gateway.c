@@ -7,14 +7,14 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "gateway/agent.h"
+#include "agent/agent.h"
 #include "gateway/gateway_inside.h"
-#include "gateway/backups.h"
+#include "core/backups.h"
 #include "gateway/lines.h"
-#include "gateway/log_ring.h"
+#include "core/log_ring.h"
 #include "gateway/ready.h"
 #include "gateway/restart_reply.h"
-#include "gateway/tunnels.h"
+#include "tunnels/tunnels.h"
 
 /* A gateway that crashes begins where its clients were at most so long ago. */
 #define ENDPOINTS_SAVE_NS (60 * NS_PER_S)

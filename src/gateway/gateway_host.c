@@ -1,7 +1,7 @@
 /* What core asks of the running gateway (core_host). */
 #include "base/log.h"
 #include "gateway/gateway_inside.h"
-#include "gateway/interfaces.h"
+#include "core/interfaces.h"
 
 static enum err_code host_change_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
 {

@@ -3,10 +3,10 @@
 #define QANAT_GATEWAY_GATEWAY_INSIDE_H
 
 #include "gateway/apis.h"
-#include "gateway/backend.h"
+#include "tunnels/backend.h"
 #include "gateway/control_server.h"
 #include "gateway/gateway.h"
-#include "gateway/network.h"
+#include "core/network.h"
 #include "gateway/watchdog.h"
 
 struct gateway {

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "gateway/gateway_inside.h"
-#include "gateway/tunnels.h"
+#include "tunnels/tunnels.h"
 
 #define FORWARD6 "/proc/sys/net/ipv6/conf/all/forwarding"
 

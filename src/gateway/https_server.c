@@ -381,8 +381,8 @@ static enum err_code api_listen(struct api *a, struct passed *p, struct err *e)
 }
 
 static enum err_code api_open(struct https_server *s, enum https_api which,
-			      const struct https_listener *l, const struct https_service *services,
-			      size_t n, struct passed *p, struct err *e)
+			      const struct https_listener *l, const struct http_service *service,
+			      struct passed *p, struct err *e)
 {
 	struct api *a = &s->apis[which];
 	struct http_server_options o = {
@@ -394,30 +394,22 @@ static enum err_code api_open(struct https_server *s, enum https_api which,
 		.admit = admit,
 		.access = access_log,
 		.ctx = a,
+		.unrouted = service->unrouted,
 	};
 	enum err_code rc;
 
 	a->server = s;
 	a->which = which;
 	a->l = *l;
-	for (size_t i = 0; i < n; i++) {
-		if (services[i].api == which && services[i].unrouted)
-			o.unrouted = services[i].unrouted;
-	}
 	rc = http_server_new(&a->http, s->loop, &o, e);
-	for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-		if (services[i].api == which)
-			rc = http_server_add_routes(a->http, services[i].routes, services[i].count,
-						    services[i].ctx, e);
-		if (rc)
-			return err_wrap(e, rc, "service %s", services[i].name);
-	}
-	return rc ? rc : api_listen(a, p, e);
+	if (rc == ERR_OK)
+		rc = http_server_add_routes(a->http, service->routes, service->count, service->ctx,
+					    e);
+	return rc ? err_wrap(e, rc, "service %s", service->name) : api_listen(a, p, e);
 }
 
 enum err_code https_server_open(struct https_server **out, struct loop *l,
-				const struct https_config *c, const struct https_service *services,
-				size_t n, struct err *e)
+				const struct https_config *c, struct err *e)
 {
 	struct https_server *s = calloc(1, sizeof *s);
 	struct passed passed;
@@ -432,8 +424,8 @@ enum err_code https_server_open(struct https_server **out, struct loop *l,
 	rc = cert_load(s, c, e);
 	for (size_t i = 0; rc == ERR_OK && i < HTTPS_APIS; i++) {
 		if (c->listeners[i].at_n)
-			rc = api_open(s, (enum https_api)i, &c->listeners[i], services, n, &passed,
-				      e);
+			rc = api_open(s, (enum https_api)i, &c->listeners[i], &c->services[i],
+				      &passed, e);
 	}
 	passed_close(&passed);
 	if (rc) {

@@ -2,8 +2,8 @@
  *
  * Each listener has addresses, a list of source networks and limits of its own; both show one
  * certificate.  Without a certificate given, one that is self-signed is made in STATE/tls at first
- * start; callers pin its fingerprint.  An API plugs in as a struct https_service: a table of routes
- * (http/server.h), which do their own authentication in their groups' hooks.
+ * start; callers pin its fingerprint.  An API plugs in as a struct http_service
+ * (http/server.h), whose routes do their own authentication in their groups' hooks.
  *
  * Each request is one line of the log: method, route, status, never a query, a header or a body.
  * All of it belongs to the loop's thread.
@@ -37,15 +37,6 @@ struct https_listener {
 	bool any_family; /* the addresses are defaults: a host without IPv6 serves IPv4 alone */
 };
 
-struct https_service {
-	const char *name; /* in the log */
-	enum https_api api;
-	const struct http_route *routes;
-	size_t count;
-	void *ctx; /* of handlers and hooks */
-	const struct http_group *unrouted; /* answers what fits no route; NULL: a problem */
-};
-
 struct https_config {
 	const char *state_dir;
 	const char *cert_path, *key_path; /* both, or neither: those of the state directory */
@@ -55,6 +46,7 @@ struct https_config {
 	void *ctx;
 	bool allow_tls12;
 	struct https_listener listeners[HTTPS_APIS];
+	struct http_service services[HTTPS_APIS]; /* their tables are borrowed */
 };
 
 /* Reads "ADDRESS[:PORT],…" (IPv6 with a port in brackets) into l->at; a port that is left out is
@@ -69,11 +61,9 @@ bool https_listener_admits(const struct https_listener *l, const struct ip_addr 
 struct https_server;
 
 /* Makes or loads the certificate and listens; logs each address with the certificate's fingerprint.
- * Routes of services whose API has no address are left out.  The services' tables are borrowed. */
+ * A service without a listener's address is left out. */
 MUST_CHECK enum err_code https_server_open(struct https_server **out, struct loop *l,
-					   const struct https_config *c,
-					   const struct https_service *services, size_t n,
-					   struct err *e);
+					   const struct https_config *c, struct err *e);
 /* Loads the certificate again: new connections see it, others go on.  A failure changes nothing. */
 MUST_CHECK enum err_code https_server_reload(struct https_server *s, struct err *e);
 /* Gives away the listening sockets, for the next program's https_server_open, so that who connects

@@ -4,7 +4,7 @@
 #define QANAT_GATEWAY_LINES_H
 
 #include "gateway/control_server.h"
-#include "gateway/core.h"
+#include "core/core.h"
 
 /* The handler of a control server; `c` is borrowed for as long as that. */
 struct control_handler lines_handler(struct core *c);

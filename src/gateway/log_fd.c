@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "gateway/log_ring.h"
+#include "core/log_ring.h"
 
 static void line_send(void *ctx, struct str line)
 {

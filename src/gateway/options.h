@@ -6,7 +6,7 @@
 #include "base/opt.h"
 #include "gateway/apis.h"
 #include "gateway/env_file.h"
-#include "gateway/settings.h"
+#include "core/settings.h"
 
 struct options {
 	const char *state_dir;

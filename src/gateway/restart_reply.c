@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "gateway/core.h"
+#include "core/core.h"
 
 #define REPLY_ENV "QANAT_GATEWAY_REPLY"
 #define WAIT_S 1

@@ -46,6 +46,15 @@ struct http_route {
 	size_t body_max; /* bytes; 0: the server's limit */
 };
 
+/* Routes with what their handlers need, as an API offers them to whoever listens for it. */
+struct http_service {
+	const char *name; /* in the log */
+	const struct http_route *routes;
+	size_t count; /* 0: nothing is served */
+	void *ctx; /* of handlers and hooks */
+	const struct http_group *unrouted; /* answers what fits no route; NULL: a problem */
+};
+
 /* Zero means the default in brackets, everywhere. */
 struct http_limits {
 	size_t head_bytes; /* [16384] request line and headers; for HTTP/2 decoded names and values */

@@ -2,7 +2,7 @@
 #include "base/tests/cm.h"
 
 #include "gateway/env_file.h"
-#include "gateway/host_usage.h"
+#include "core/host_usage.h"
 
 static const char *const allowed[] = { "QT_KEY", "QT_PATH", NULL };
 

@@ -1,0 +1,426 @@
+#include "agent/agent.h"
+
+#include "base/encode.h"
+#include "base/ifname.h"
+#include "base/log.h"
+#include "crypto/hash.h"
+#include "agent/tunnel.h"
+
+#define WINDOW_S 300
+#define BODY_MAX (64u << 10)
+#define SYNC_BODY_MAX (48u << 20) /* 100,000 peers, in base64, inside JSON */
+#define JSON_DEPTH_MAX 16
+
+/* ---- answers ---- */
+
+void agent_json(struct http_request *r, unsigned status, json_t *body)
+{
+	char *text = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+
+	if (text)
+		http_respond_json(r, status, str_of(text));
+	else
+		http_respond_json(r, 500, STR("{\"error\":\"out of memory\"}"));
+	json_decref(body);
+	free(text); /* the allocator of main wipes it */
+}
+
+static void error_text(struct http_request *r, unsigned status, const char *text)
+{
+	agent_json(r, status, json_pack("{s:s}", "error", text));
+}
+
+void agent_error(struct http_request *r, unsigned status, const char *fmt, ...)
+{
+	char text[700];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	error_text(r, status, text);
+}
+
+void agent_fail(struct http_request *r, const struct err *e)
+{
+	unsigned status = 500;
+
+	switch (e->code) {
+	case ERR_INVALID:
+	case ERR_RANGE:
+	case ERR_MISSING:
+		status = 400;
+		break;
+	case ERR_NOT_FOUND:
+		status = 404;
+		break;
+	case ERR_EXISTS:
+	case ERR_IN_USE:
+	case ERR_UNSUPPORTED:
+		status = 409;
+		break;
+	case ERR_FULL:
+		status = 507;
+		break;
+	default:
+		LOG_ERR("agent.failed", F_STR("route", r->route->pattern), F_ERR(e));
+		break;
+	}
+	error_text(r, status, e->msg);
+}
+
+static void refuse(struct http_request *r, unsigned status, const char *detail)
+{
+	error_text(r, status, detail);
+}
+
+/* ---- signatures ---- */
+
+/* The texts of the reference where it has one. */
+static void refuse_signature(struct http_request *r, enum signature_verdict v)
+{
+	static const char *const texts[] = {
+		[SIGNATURE_MISSING] = "Missing X-Signature or X-Timestamp header",
+		[SIGNATURE_BAD_TIMESTAMP] = "Invalid timestamp",
+		[SIGNATURE_BAD_NONCE] = "Invalid nonce",
+		[SIGNATURE_OLD] = "Request timestamp too old",
+		[SIGNATURE_WRONG] = "Invalid signature",
+		[SIGNATURE_REPLAYED] = "Request was sent before",
+	};
+
+	if (v == SIGNATURE_FULL) {
+		http_add_header(r, "Retry-After", STR("30"));
+		error_text(r, 503, "Too many signed requests, try again later");
+		return;
+	}
+	LOG_WARNING("agent.refused", F_STR("why", signature_verdict_text(v)),
+		    F_ENDPOINT("from", &r->peer));
+	error_text(r, 401, texts[v]);
+}
+
+/* One of each header, or none at all. */
+static bool headers_once(const struct http_request *r, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (http_header_count(r, names[i]) > 1)
+			return false;
+	}
+	return true;
+}
+
+/* The panel's form, or ours when its header is there. */
+static bool authorise(struct http_request *r, void *ctx)
+{
+	static const char *const names[] = { "x-signature", "x-timestamp", "x-qanat-signature",
+					     "x-qanat-timestamp", "x-qanat-nonce" };
+	struct agent *a = ctx;
+	bool whole = http_header_count(r, "x-qanat-signature") > 0;
+	struct signed_request s = {
+		.method = str_of(http_method_name(r->method)),
+		.path = whole ? r->path_raw : r->path,
+		.query = r->query_raw,
+		.body = r->body,
+		.signature = http_header(r, whole ? "x-qanat-signature" : "x-signature"),
+		.timestamp = http_header(r, whole ? "x-qanat-timestamp" : "x-timestamp"),
+		.nonce = http_header(r, "x-qanat-nonce"),
+	};
+	bool is_read = r->method == HTTP_GET || r->method == HTTP_HEAD;
+	enum signature_verdict v;
+
+	if (!headers_once(r, names, ARRAY_LEN(names))) {
+		refuse_signature(r, SIGNATURE_MISSING);
+		return false;
+	}
+	v = signature_check(a->checker, whole ? SIGNATURE_WHOLE : SIGNATURE_AGENT, &s, is_read,
+			    r->received_real_ns / NS_PER_S);
+	if (v)
+		refuse_signature(r, v);
+	return v == SIGNATURE_OK;
+}
+
+/* Metrics are open as in the reference, unless the gateway's host says otherwise. */
+static bool authorise_metrics(struct http_request *r, void *ctx)
+{
+	const struct agent *a = ctx;
+
+	return !a->c.metrics_signed || authorise(r, ctx);
+}
+
+/* ---- requests ---- */
+
+static bool iface_find(struct agent *a, struct http_request *r, bool may_be_new,
+		       struct agent_iface *out)
+{
+	struct str name = http_param(r, "iface");
+	char shown[64];
+
+	*out = agent_own(a);
+	if (str_eq(name, str_of(out->ifname)) || agent_tunnel(a, name, may_be_new, out))
+		return true;
+	text_escaped(shown, sizeof shown, name);
+	if (ifname_ok(name))
+		agent_error(r, 404, "Interface %s is not here", shown);
+	else
+		agent_error(r, 400, "Invalid interface name: %s", shown);
+	return false;
+}
+
+bool agent_iface_find(struct agent *a, struct http_request *r, struct agent_iface *out)
+{
+	return iface_find(a, r, false, out);
+}
+
+bool agent_iface_find_or_begin(struct agent *a, struct http_request *r, struct agent_iface *out)
+{
+	return iface_find(a, r, true, out);
+}
+
+size_t agent_ifaces(struct agent *a, struct agent_iface out[AGENT_IFACES_MAX])
+{
+	_Static_assert(AGENT_IFACES_MAX == STORE_TUNNELS_MAX + 1, "the gateway's own beside them");
+	out[0] = agent_own(a);
+	return 1 + agent_tunnels(a, out + 1, AGENT_IFACES_MAX - 1);
+}
+
+/* jansson goes as deep as its caller's text; nothing of ours is deeper than this. */
+static bool is_shallow(struct str s)
+{
+	bool in_text = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (in_text && c == '\\')
+			i++;
+		else if (c == '"')
+			in_text = !in_text;
+		else if (!in_text && (c == '{' || c == '[') && ++depth > JSON_DEPTH_MAX)
+			return false;
+		else if (!in_text && (c == '}' || c == ']') && depth)
+			depth--;
+	}
+	return true;
+}
+
+/* "name" or, required, "name*". */
+static bool field_is(const char *field, const char *name, bool *required)
+{
+	size_t n = strlen(field);
+
+	*required = n && field[n - 1] == '*';
+	n -= *required;
+	return strlen(name) == n && memcmp(field, name, n) == 0;
+}
+
+static bool field_known(const char *const *fields, const char *name)
+{
+	bool required;
+
+	for (size_t i = 0; fields[i]; i++) {
+		if (field_is(fields[i], name, &required))
+			return true;
+	}
+	return false;
+}
+
+static bool fields_check(struct http_request *r, json_t *body, const char *const *fields)
+{
+	const char *name;
+	json_t *v;
+	char shown[64];
+
+	json_object_foreach(body, name, v)
+	{
+		if (field_known(fields, name))
+			continue;
+		text_escaped(shown, sizeof shown, str_of(name));
+		agent_error(r, 422, "%s: unknown field", shown);
+		return false;
+	}
+	for (size_t i = 0; fields[i]; i++) {
+		size_t n = strlen(fields[i]);
+
+		if (fields[i][n - 1] != '*')
+			continue;
+		v = json_object_getn(body, fields[i], n - 1);
+		if (v && !json_is_null(v))
+			continue;
+		agent_error(r, 422, "%.*s: field required", (int)n - 1, fields[i]);
+		return false;
+	}
+	return true;
+}
+
+json_t *agent_body(struct http_request *r, const char *const *fields)
+{
+	json_error_t why;
+	json_t *body = NULL;
+
+	if (!is_shallow(r->body)) {
+		agent_error(r, 422, "The body is nested deeper than %d", JSON_DEPTH_MAX);
+		return NULL;
+	}
+	body = json_loadb(r->body.p ? r->body.p : "", r->body.n, JSON_REJECT_DUPLICATES, &why);
+	if (!json_is_object(body)) {
+		agent_error(r, 422, "The body must be a JSON object%s%s", body ? "" : ": ",
+			    body ? "" : "it cannot be read");
+		json_decref(body);
+		return NULL;
+	}
+	if (fields_check(r, body, fields))
+		return body;
+	json_decref(body);
+	return NULL;
+}
+
+bool agent_text(struct http_request *r, const json_t *body, const char *name, size_t max,
+		struct str *out)
+{
+	const json_t *v = json_object_get(body, name);
+
+	*out = (struct str){ 0 };
+	if (!v || json_is_null(v))
+		return true;
+	if (!json_is_string(v)) {
+		agent_error(r, 422, "%s: must be a text", name);
+		return false;
+	}
+	*out = (struct str){ json_string_value(v), json_string_length(v) };
+	if (out->n > max) {
+		agent_error(r, 422, "%s: has %zu bytes, at most %zu are taken", name, out->n, max);
+		return false;
+	}
+	for (size_t i = 0; i < out->n; i++) {
+		if ((unsigned char)out->p[i] >= 0x20 && out->p[i] != 0x7f)
+			continue;
+		agent_error(r, 422, "%s: control character \\x%02x at byte %zu", name,
+			    (unsigned)(unsigned char)out->p[i], i);
+		return false;
+	}
+	return true;
+}
+
+bool agent_number(struct http_request *r, const json_t *body, const char *name, uint32_t min,
+		  uint32_t max, uint32_t *out, bool *found)
+{
+	const json_t *v = json_object_get(body, name);
+
+	*found = v && !json_is_null(v);
+	if (!*found)
+		return true;
+	if (json_is_integer(v) && json_integer_value(v) >= (json_int_t)min &&
+	    json_integer_value(v) <= (json_int_t)max) {
+		*out = (uint32_t)json_integer_value(v);
+		return true;
+	}
+	agent_error(r, 422, "%s: must be a whole number from %u to %u", name, min, max);
+	return false;
+}
+
+/* Panels put keys into paths as they are, percent-encoded, or in the alphabet for URLs. */
+bool agent_key_parse(struct str s, struct public_key *out)
+{
+	char text[KEY_TEXT_MAX];
+
+	if (s.n != KEY_TEXT_MAX - 1 && s.n != KEY_TEXT_MAX - 2)
+		return false;
+	memcpy(text, s.p, s.n);
+	for (size_t i = 0; i < s.n; i++)
+		text[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
+	if (s.n == KEY_TEXT_MAX - 2)
+		text[KEY_TEXT_MAX - 2] = '=';
+	return public_key_parse((struct str){ text, KEY_TEXT_MAX - 1 }, out);
+}
+
+/* ---- routes ---- */
+
+static const struct http_group open_group = { .name = "agent open", .refuse = refuse };
+static const struct http_group metrics_group = { .name = "agent metrics",
+						 .authorise = authorise_metrics,
+						 .refuse = refuse };
+static const struct http_group signed_group = { .name = "agent",
+						.authorise = authorise,
+						.refuse = refuse };
+
+#define OWN "/v1/wg/{iface}"
+#define ROUTE(m, p, fn)                                                                 \
+	{                                                                               \
+		.method = (m), .pattern = (p), .handler = (fn), .group = &signed_group, \
+		.body_max = BODY_MAX                                                    \
+	}
+/* A key as it stands may hold a '/': the rest of the path is taken. */
+static const struct http_route routes[] = {
+	{ .method = HTTP_GET,
+	  .pattern = "/health",
+	  .handler = agent_health,
+	  .group = &open_group,
+	  .flags = HTTP_ROUTE_EVEN_BUSY,
+	  .body_max = BODY_MAX },
+	{ .method = HTTP_GET,
+	  .pattern = "/v1/metrics",
+	  .handler = agent_metrics,
+	  .group = &metrics_group,
+	  .body_max = BODY_MAX },
+	ROUTE(HTTP_GET, "/v1/status", agent_status),
+	ROUTE(HTTP_GET, OWN "/dump", agent_dump),
+	ROUTE(HTTP_POST, OWN "/peers", agent_peer_add),
+	ROUTE(HTTP_PUT, OWN "/peers/{public_key*}", agent_peer_change),
+	ROUTE(HTTP_DELETE, OWN "/peers/{public_key*}", agent_peer_remove),
+	{ .method = HTTP_POST,
+	  .pattern = OWN "/syncconf",
+	  .handler = agent_syncconf,
+	  .group = &signed_group,
+	  .body_max = SYNC_BODY_MAX },
+	ROUTE(HTTP_GET, OWN "/config", agent_config_get),
+	ROUTE(HTTP_PUT, OWN "/config", agent_config_put),
+	ROUTE(HTTP_POST, OWN "/enable", agent_enable),
+	ROUTE(HTTP_POST, OWN "/disable", agent_disable),
+	ROUTE(HTTP_GET, OWN "/history", agent_history),
+	ROUTE(HTTP_GET, OWN "/history/{id}", agent_history_one),
+	ROUTE(HTTP_POST, OWN "/rollback", agent_rollback),
+	ROUTE(HTTP_DELETE, OWN, agent_delete),
+};
+
+struct http_service agent_service(struct agent *a)
+{
+	return (struct http_service){ .name = "agent",
+				      .routes = routes,
+				      .count = ARRAY_LEN(routes),
+				      .ctx = a,
+				      .unrouted = &open_group };
+}
+
+/* ---- opening ---- */
+
+enum err_code agent_open(struct agent **out, const struct agent_config *c, struct err *e)
+{
+	struct str secret = c->secret;
+	struct agent *a = calloc(1, sizeof *a);
+	uint8_t id[SHA256_LEN];
+	enum err_code rc;
+
+	if (!a)
+		return err_set(e, ERR_NOMEM, "the agent API: out of memory");
+	a->c = *c;
+	a->c.secret = (struct str){ 0 }; /* the checker has it */
+	a->started_ns = c->core->host.wall_ns(c->core->host.ctx);
+	rc = signature_checker_new(&a->checker, secret.p, secret.n, WINDOW_S, e);
+	if (rc) {
+		agent_close(a);
+		return err_wrap(e, rc, "the agent API");
+	}
+	hmac_sha256(id, secret.p, secret.n, "qanat agent key id", 18);
+	hex_encode(a->key_id, id, (AGENT_KEY_ID_MAX - 1) / 2);
+	wipe(id, sizeof id);
+	*out = a;
+	return ERR_OK;
+}
+
+void agent_close(struct agent *a)
+{
+	if (!a)
+		return;
+	signature_checker_free(a->checker);
+	free(a);
+}
