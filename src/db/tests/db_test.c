@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +15,7 @@
 
 #include "base/fault.h"
 #include "base/fs.h"
+#include "base/tests/small_disk.h"
 #include "db/db.h"
 
 static const char *const steps[] = {
@@ -475,38 +475,6 @@ static void held_by_another(void **state)
 
 /* ---- what needs a file system of its own ---- */
 
-#define CHILD_SKIP 77
-#define CHILD_CHECK(cond)                                                             \
-	do {                                                                          \
-		if (!(cond)) {                                                        \
-			fprintf(stderr, "line %d: %s: %s\n", __LINE__, #cond, e.msg); \
-			return 1;                                                     \
-		}                                                                     \
-	} while (0)
-
-/* Runs `fn` in a child with mounts of its own, `dir` being a tmpfs of 512 KiB. */
-static void in_small_disk(int (*fn)(void))
-{
-	pid_t child = fork();
-	int status;
-
-	assert_true(child >= 0);
-	if (child == 0) {
-		if (unshare(CLONE_NEWNS) < 0 ||
-		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		    mount("qanat", dir, "tmpfs", 0, "size=512k") < 0)
-			_exit(CHILD_SKIP);
-		_exit(fn());
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == CHILD_SKIP) {
-		print_message("skipped: no right to mount a file system of its own\n");
-		skip();
-	}
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 static int fill_the_disk(void)
 {
 	struct db *db = NULL;
@@ -550,7 +518,7 @@ static int fill_the_disk(void)
 static void full_disk(void **state)
 {
 	(void)state;
-	in_small_disk(fill_the_disk);
+	small_disk(dir, fill_the_disk);
 }
 
 static int open_on_full_disk(void)
@@ -580,7 +548,7 @@ static int open_on_full_disk(void)
 static void full_disk_at_start(void **state)
 {
 	(void)state;
-	in_small_disk(open_on_full_disk);
+	small_disk(dir, open_on_full_disk);
 }
 
 static int open_read_only(void)
@@ -592,7 +560,7 @@ static int open_read_only(void)
 	db_close(db);
 	db = NULL;
 	if (mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
-		return CHILD_SKIP;
+		return SMALL_DISK_SKIP;
 	CHILD_CHECK(db_open(&db, path, &schema, 0, &e) == ERR_DENIED && !db);
 	CHILD_CHECK(strstr(e.msg, path) && strstr(e.msg, "read-only"));
 	return 0;
@@ -601,7 +569,7 @@ static int open_read_only(void)
 static void read_only_disk(void **state)
 {
 	(void)state;
-	in_small_disk(open_read_only);
+	small_disk(dir, open_read_only);
 }
 
 /* Root may write anywhere, so another user tries. */
@@ -615,7 +583,7 @@ static int open_without_rights(void)
 	db = NULL;
 	CHILD_CHECK(!chmod(dir, 0755));
 	if (geteuid() == 0 && setuid(65534) < 0)
-		return CHILD_SKIP;
+		return SMALL_DISK_SKIP;
 	CHILD_CHECK(db_open(&db, path, &schema, 0, &e) == ERR_DENIED && !db);
 	CHILD_CHECK(strstr(e.msg, path));
 	return 0;
@@ -624,7 +592,7 @@ static int open_without_rights(void)
 static void file_of_another_user(void **state)
 {
 	(void)state;
-	in_small_disk(open_without_rights);
+	small_disk(dir, open_without_rights);
 }
 
 static int open_in_read_only_directory(void)
@@ -637,7 +605,7 @@ static int open_in_read_only_directory(void)
 	db = NULL;
 	CHILD_CHECK(!chmod(dir, 0555) && !chmod(path, 0666));
 	if (geteuid() == 0 && setuid(65534) < 0)
-		return CHILD_SKIP;
+		return SMALL_DISK_SKIP;
 	/* The file could be written, but its log not made. */
 	CHILD_CHECK(db_open(&db, path, &schema, 0, &e) == ERR_DENIED && !db);
 	CHILD_CHECK(strstr(e.msg, path));
@@ -647,7 +615,7 @@ static int open_in_read_only_directory(void)
 static void read_only_directory(void **state)
 {
 	(void)state;
-	in_small_disk(open_in_read_only_directory);
+	small_disk(dir, open_in_read_only_directory);
 }
 
 /* ---- failures put in on purpose ---- */
