@@ -62,7 +62,7 @@ static void dump_peer(struct buf *out, const struct wg_peer_info *p, const struc
 
 	public_key_text(key, &p->public_key);
 	buf_printf(out, "{\"public_key\":\"%s\",\"preshared_key\":%s,\"endpoint\":", key,
-		   p->psk.b[0] ? "\"(hidden)\"" : "null");
+		   ct_is_zero(&p->psk, sizeof p->psk) ? "null" : "\"(hidden)\"");
 	endpoint_format(endpoint, &p->endpoint);
 	if (p->endpoint.addr.family == IP_NONE)
 		buf_z(out, "null");

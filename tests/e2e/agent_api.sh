@@ -95,6 +95,10 @@ check_eq "changes a peer, its key as it stands" success "$(field=.status text PU
 percent=$(jq -rn --arg k "$other" '$k | @uri') safe=$(tr '+/' '-_' <<<"${other%=}")
 check_eq "percent-encoded" success "$(field=.status text PUT "$wg_path/peers/$percent" '{"persistent_keepalive":7}')"
 check_eq "in the alphabet of URLs" success "$(field=.status text PUT "$wg_path/peers/$safe" '{"persistent_keepalive":8}')"
+check_eq "no preshared key of its own" null "$(dump "$other" .preshared_key)"
+zero=$({ printf '\0'; head -c 31 /dev/urandom; } | base64) # a byte of it says nothing
+check_eq "takes a preshared key" success "$(field=.status text PUT "$wg_path/peers/$safe" "{\"preshared_key\":\"$zero\"}")"
+check_eq "tells that there is one, and no more" "(hidden)" "$(dump "$other" .preshared_key)"
 check_eq "what it is then" "10.8.0.9/32 8" "$(dump "$other" '"\(.allowed_ips[0]) \(.persistent_keepalive)"')"
 check_eq "it is a client like any other" 10.8.0.9 "$(q core list_clients search="peer-$safe" | jq -r '.data.clients[0].ip')"
 check_eq "removes it" success "$(field=.status text DELETE "$wg_path/peers/$percent")"
