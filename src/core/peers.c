@@ -3,6 +3,20 @@
 
 #include "base/log.h"
 
+struct wg_limits_change core_limits_of(const struct client *client, bool restart)
+{
+	const struct client_limits *l = &client->limits;
+
+	return (struct wg_limits_change){
+		.set = WG_SET_RATE_UP | WG_SET_RATE_DOWN | WG_SET_QUOTA | WG_SET_EXPIRES |
+		       (restart ? WG_SET_QUOTA_USED : 0u),
+		.rate_bps = { [WG_UP] = l->rate_up_bps, [WG_DOWN] = l->rate_down_bps },
+		.quota = l->quota,
+		.quota_used = l->quota_used,
+		.expires_wall_ns = l->expires_ns,
+	};
+}
+
 struct wg_peer_change core_peer_of(const struct client *client, struct wg_allowed_ip allowed[2])
 {
 	struct wg_peer_change p = {
