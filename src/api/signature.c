@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
+#include "api/json_length.h"
 #include "base/bytes.h"
 #include "base/encode.h"
 #include "crypto/hash.h"
@@ -123,15 +124,11 @@ void signature_nonce(char out[33])
 static bool rewritten_length(struct str body, size_t *out)
 {
 	json_t *j = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-	char *text = NULL;
 
-	if (j)
-		text = json_dumps(j, JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
-	json_decref(j);
-	if (!text)
+	if (!j)
 		return false;
-	*out = strlen(text);
-	free(text);
+	*out = json_python_length(j);
+	json_decref(j);
 	return true;
 }
 
