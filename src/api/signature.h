@@ -64,8 +64,8 @@ MUST_CHECK enum err_code signature_checker_new(struct signature_checker **out, c
 void signature_checker_free(struct signature_checker *c);
 
 /* Checks a request at `now_s` (seconds since 1970).  A right one is remembered; one that changes
- * nothing (`is_read`: GET, HEAD) may come again in SIGNATURE_LENGTH and SIGNATURE_AGENT, whose
- * clients send the same text whenever they ask twice within a second.
+ * nothing (`is_read`: GET, HEAD) may come again in SIGNATURE_LENGTH and SIGNATURE_AGENT for five
+ * seconds: their clients send the same text whenever they ask twice within one.
  *
  * In SIGNATURE_LENGTH the body counts by its bytes or by the length of the JSON that it means,
  * written with sorted keys, ", " and ": ", and everything beyond ASCII escaped: clients sign either. */
