@@ -40,6 +40,7 @@ struct signed_request {
 	struct str query; /* as sent, without '?' */
 	struct str body;
 	struct str timestamp, nonce, signature; /* of the headers; p NULL: there was none */
+	bool ignores_body; /* SIGNATURE_LENGTH: the call takes none, so a length of 0 fits any */
 };
 
 enum signature_verdict {

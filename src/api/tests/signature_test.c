@@ -233,6 +233,41 @@ static void lengths(void **state)
 	}
 }
 
+/* Calls that take no body are signed with a length of 0, also by clients that send "{}". */
+static void bodies_ignored(void **state)
+{
+	static const struct {
+		bool ignores;
+		const char *signed_body, *body;
+		enum signature_verdict want, again;
+		const char *why;
+	} rows[] = {
+		{ true, "", "{}", SIGNATURE_OK, SIGNATURE_REPLAYED, "signed as none" },
+		{ true, "{}", "{}", SIGNATURE_OK, SIGNATURE_REPLAYED, "signed as it is" },
+		{ true, "{", "{}", SIGNATURE_WRONG, SIGNATURE_WRONG, "another length" },
+		{ false, "", "{}", SIGNATURE_WRONG, SIGNATURE_WRONG, "the body counts" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct signature_checker *c = checker(60);
+		char hex[SIGNATURE_HEX_LEN + 1];
+		struct signed_request r = request(hex, SIGNATURE_LENGTH);
+
+		r.ignores_body = rows[i].ignores;
+		r.body = str_of(rows[i].signed_body);
+		signature_make(hex, SIGNATURE_LENGTH, KEY, sizeof KEY - 1, &r);
+		r.body = str_of(rows[i].body);
+		if (signature_check(c, SIGNATURE_LENGTH, &r, false, NOW) != rows[i].want)
+			fail_msg("%s", rows[i].why);
+		if (!*rows[i].signed_body)
+			r.body = STR("[]"); /* a copy with another body is a copy */
+		if (signature_check(c, SIGNATURE_LENGTH, &r, false, NOW) != rows[i].again)
+			fail_msg("%s, again", rows[i].why);
+		signature_checker_free(c);
+	}
+}
+
 static void no_request_twice(void **state)
 {
 	(void)state;
@@ -355,11 +390,11 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_answers),   cmocka_unit_test(what_is_covered),
-		cmocka_unit_test(the_window),	   cmocka_unit_test(malformed),
-		cmocka_unit_test(lengths),	   cmocka_unit_test(no_request_twice),
-		cmocka_unit_test(questions_again), cmocka_unit_test(many),
-		cmocka_unit_test(bad_checkers),
+		cmocka_unit_test(known_answers),  cmocka_unit_test(what_is_covered),
+		cmocka_unit_test(the_window),	  cmocka_unit_test(malformed),
+		cmocka_unit_test(lengths),	  cmocka_unit_test(no_request_twice),
+		cmocka_unit_test(bodies_ignored), cmocka_unit_test(questions_again),
+		cmocka_unit_test(many),		  cmocka_unit_test(bad_checkers),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
