@@ -6,6 +6,7 @@
 #define PAYLOAD_INFO "handshake data"
 #define PORT_DEFAULT 51820
 #define DNS_DEFAULT "d1"
+#define INPUT_TEXT_MAX 256 /* a value that is longer as JSON is not repeated in an answer */
 
 /* ---- payloads ---- */
 
@@ -67,10 +68,21 @@ void payload_seal(struct buf *out, const struct payload_key *k, struct str text)
 
 /* ---- what is wrong ---- */
 
-bool peer_error_add(json_t *errors, const char *place, const char *field, const char *type,
-		    const char *msg)
+/* What was sent, when it is short enough to be shown; NULL: it is not. */
+static json_t *input_shown(json_t *v)
 {
-	json_t *one = json_pack("{s:[s,s],s:s,s:s}", "loc", place, field, "msg", msg, "type", type);
+	char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	bool is_short = text && strlen(text) <= INPUT_TEXT_MAX;
+
+	free(text);
+	return is_short ? v : NULL;
+}
+
+bool peer_error_add(json_t *errors, const char *place, const char *field, const char *type,
+		    const char *msg, json_t *input)
+{
+	json_t *one = json_pack("{s:[s,s*],s:s,s:s,s:O*}", "loc", place, field, "msg", msg, "type",
+				type, "input", input_shown(input));
 
 	return one && json_array_append_new(errors, one) == 0;
 }
@@ -78,13 +90,16 @@ bool peer_error_add(json_t *errors, const char *place, const char *field, const 
 /* A body being read: the first failure of memory is kept. */
 struct reading {
 	json_t *root;
+	const json_t *shown; /* whose values may stand in the answer: not those of a payload */
 	json_t *errors;
 	bool no_memory;
 };
 
 static void wrong(struct reading *r, const char *field, const char *type, const char *msg)
 {
-	r->no_memory = !peer_error_add(r->errors, "body", field, type, msg) || r->no_memory;
+	json_t *input = field ? json_object_get(r->shown, field) : NULL;
+
+	r->no_memory = !peer_error_add(r->errors, "body", field, type, msg, input) || r->no_memory;
 }
 
 static void invalid(struct reading *r, const char *field, const char *msg)
@@ -107,19 +122,46 @@ static enum peer_body_verdict reading_end(struct reading *r, json_t **errors)
 	return PEER_BODY_INVALID;
 }
 
+/* Why a text is no JSON, and where: what a person looks for in it. */
+static void wrong_json(struct reading *r, const json_error_t *why)
+{
+	static const char *const texts[] = {
+		[json_error_stack_overflow] = "it is nested too deeply",
+		[json_error_invalid_utf8] = "it is not UTF-8",
+		[json_error_premature_end_of_input] = "it ends too early",
+		[json_error_end_of_input_expected] = "there is something behind its end",
+		[json_error_null_character] = "a text holds NUL",
+		[json_error_null_byte_in_key] = "a field's name holds NUL",
+		[json_error_duplicate_key] = "a field is there twice",
+		[json_error_numeric_overflow] = "a number is too big",
+	};
+	enum json_error_code code = json_error_code(why);
+	const char *text = (size_t)code < ARRAY_LEN(texts) ? texts[code] : NULL;
+	char msg[128];
+
+	(void)snprintf(msg, sizeof msg, "the body is not JSON: %s, at byte %d",
+		       text ? text : "its syntax is wrong", why->position);
+	wrong(r, NULL, "json_invalid", msg);
+}
+
 static bool reading_start(struct reading *r, struct str body)
 {
 	json_error_t why;
 
 	*r = (struct reading){ .errors = json_array() };
 	r->no_memory = !r->errors;
-	r->root = json_loadb(body.p ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &why);
+	if (body.n == 0) {
+		wrong(r, NULL, "missing", "Field required: the body is empty");
+		return false;
+	}
+	r->root = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &why);
+	r->shown = r->root;
 	if (json_is_object(r->root))
 		return true;
 	if (!r->root)
-		wrong(r, "body", "json_invalid", "the body is not JSON, or has a field twice");
+		wrong_json(r, &why);
 	else
-		wrong(r, "body", "model_type", "the body is not a JSON object");
+		wrong(r, NULL, "model_type", "the body is not a JSON object");
 	return false;
 }
 
@@ -145,8 +187,13 @@ static struct str text_field(struct reading *r, const json_t *from, const char *
 
 bool peer_key_parse(struct str text, struct public_key *out)
 {
+	static const struct str sign = STR("%3D");
 	char b[KEY_TEXT_MAX] = "";
 
+	/* Clients escape the "=" themselves, and then their library escapes that once more. */
+	if (text.n > sign.n &&
+	    str_eq_nocase((struct str){ text.p + text.n - sign.n, sign.n }, sign))
+		text.n -= sign.n;
 	if (text.n + 1 != BASE64_LEN(KEY_LEN) && text.n != BASE64_LEN(KEY_LEN))
 		return false;
 	for (size_t i = 0; i < text.n; i++)
@@ -281,8 +328,11 @@ static bool payload_read(struct reading *r, struct str payload, const struct pay
 		inner = json_loadb(buf_view(&text).p, text.n, JSON_REJECT_DUPLICATES, &why);
 	buf_done(&text);
 	ok = json_is_object(inner);
-	if (ok)
+	if (ok) {
+		r->shown = NULL;
 		choices_read(r, inner, out);
+		r->shown = r->root;
+	}
 	json_decref(inner);
 	return ok;
 }

@@ -47,11 +47,12 @@ enum peer_body_verdict peer_body_parse(struct peer_body *out, struct str body,
 /* The body {"status": "active" | "suspended"}. */
 enum peer_body_verdict peer_status_parse(bool *active, struct str body, json_t **errors);
 /* Base64 of 32 bytes as it may stand in a path, after percent-decoding: also with '-' and '_' for
- * '+' and '/', and without the '=' at its end. */
+ * '+' and '/', and without the '=' at its end or with a "%3D" that is still escaped. */
 MUST_CHECK bool peer_key_parse(struct str text, struct public_key *out);
 
-/* Appends {"loc": [place, field], "msg": …, "type": …} to a list; false without memory. */
+/* Appends {"loc": [place, field], "msg": …, "type": …, "input": …} to a list; false without memory.
+ * `field` NULL: it is the whole place; `input`, borrowed: what was sent, left out when NULL or long. */
 MUST_CHECK bool peer_error_add(json_t *errors, const char *place, const char *field,
-			       const char *type, const char *msg);
+			       const char *type, const char *msg, json_t *input);
 
 #endif

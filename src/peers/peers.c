@@ -33,12 +33,16 @@ static void respond_errors(struct http_request *r, json_t *errors)
 	peers_respond(r, 422, json_pack("{s:o}", "detail", errors));
 }
 
+/* 422 for one value that is wrong. */
 static void respond_error(struct http_request *r, const char *place, const char *field,
-			  const char *type, const char *msg)
+			  struct str value, const char *msg)
 {
 	json_t *errors = json_array();
+	json_t *input = value.p ? json_stringn(value.p, value.n) : NULL;
+	bool ok = errors && peer_error_add(errors, place, field, "value_error", msg, input);
 
-	if (errors && peer_error_add(errors, place, field, type, msg)) {
+	json_decref(input);
+	if (ok) {
 		respond_errors(r, errors);
 		return;
 	}
@@ -56,21 +60,28 @@ static struct str header(const struct http_request *r, const char *name)
 	return http_header(r, name);
 }
 
-static void missing_add(json_t *errors, bool *ok, struct str value, const char *name)
+static void missing_add(json_t *errors, bool *ok, const struct http_request *r, const char *name)
 {
-	if (!value.p)
-		*ok = peer_error_add(errors, "header", name, "missing", "Field required") && *ok;
+	size_t n = http_header_count(r, name);
+
+	if (n == 0)
+		*ok = peer_error_add(errors, "header", name, "missing", "Field required", NULL) &&
+		      *ok;
+	else if (n > 1)
+		*ok = peer_error_add(errors, "header", name, "value_error",
+				     "the header is there more than once", NULL) &&
+		      *ok;
 }
 
-static void respond_missing(struct http_request *r, const struct signed_request *s, bool whole)
+static void respond_missing(struct http_request *r, bool whole)
 {
 	json_t *errors = json_array();
 	bool ok = errors != NULL;
 
-	missing_add(errors, &ok, s->signature, whole ? "X-Qanat-Signature" : "signature");
-	missing_add(errors, &ok, s->timestamp, whole ? "X-Qanat-Timestamp" : "timestamp");
+	missing_add(errors, &ok, r, whole ? "X-Qanat-Signature" : "signature");
+	missing_add(errors, &ok, r, whole ? "X-Qanat-Timestamp" : "timestamp");
 	if (whole)
-		missing_add(errors, &ok, s->nonce, "X-Qanat-Nonce");
+		missing_add(errors, &ok, r, "X-Qanat-Nonce");
 	if (ok) {
 		respond_errors(r, errors);
 		return;
@@ -97,6 +108,14 @@ static void respond_verdict(struct http_request *r, enum signature_verdict v)
 	peers_respond_detail(r, 503, "Too many requests to remember");
 }
 
+static void create(struct http_request *r, void *ctx);
+static void put_status(struct http_request *r, void *ctx);
+
+static bool takes_body(const struct http_request *r)
+{
+	return r->route->handler == create || r->route->handler == put_status;
+}
+
 static bool authorise(struct http_request *r, void *ctx)
 {
 	struct peers_api *a = ctx;
@@ -109,6 +128,7 @@ static bool authorise(struct http_request *r, void *ctx)
 		.signature = header(r, whole ? "x-qanat-signature" : "signature"),
 		.timestamp = header(r, whole ? "x-qanat-timestamp" : "timestamp"),
 		.nonce = header(r, "x-qanat-nonce"),
+		.ignores_body = !takes_body(r),
 	};
 	enum signature_verdict v;
 
@@ -121,7 +141,7 @@ static bool authorise(struct http_request *r, void *ctx)
 			    r->method == HTTP_GET || r->method == HTTP_HEAD,
 			    r->received_real_ns / NS_PER_S);
 	if (v == SIGNATURE_MISSING)
-		respond_missing(r, &s, whole);
+		respond_missing(r, whole);
 	else if (v != SIGNATURE_OK)
 		respond_verdict(r, v);
 	return v == SIGNATURE_OK;
@@ -204,7 +224,7 @@ static void create_done(struct peer_change *c)
 			peers_respond(p->r, 200, created_json(c));
 		break;
 	case PEER_NO_IPV6:
-		respond_error(p->r, "body", "protocol", "value_error",
+		respond_error(p->r, "body", "protocol", (struct str){ 0 },
 			      "this gateway has no IPv6 network");
 		break;
 	case PEER_FULL:
@@ -273,11 +293,12 @@ static void change_done(struct peer_change *c)
 
 static void change(struct http_request *r, struct peers_api *a, enum peer_wish wish)
 {
+	struct str text = http_param(r, "public_key");
 	struct public_key key;
 	struct pending *p;
 
-	if (!peer_key_parse(http_param(r, "public_key"), &key)) {
-		respond_error(r, "path", "public_key", "value_error",
+	if (!peer_key_parse(text, &key)) {
+		respond_error(r, "path", "public_key", text,
 			      "a public key is the base64 of 32 bytes, percent-encoded or with - "
 			      "and _ for + and /");
 		return;

@@ -135,6 +135,8 @@ class Api:
             return None if value == schema["const"] else f"{at}: {value!r} is not {schema['const']!r}"
         if "enum" in schema:
             return None if value in schema["enum"] else f"{at}: {value!r} is none of {schema['enum']}"
+        if "type" not in schema:
+            return None  # anything
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         if not any(self.is_a(value, k) for k in kinds):
             return f"{at}: {value!r} is no {' or '.join(kinds)}"

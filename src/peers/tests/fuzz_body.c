@@ -66,7 +66,8 @@ static void key(struct str s)
 	if (!peer_key_parse(s, &k))
 		return;
 	public_key_text(text, &k);
-	for (size_t i = 0; i < s.n; i++) {
+	BUG_ON(s.n >= KEY_TEXT_MAX && !str_eq_nocase((struct str){ s.p + s.n - 3, 3 }, STR("%3D")));
+	for (size_t i = 0; i < MIN(s.n, (size_t)BASE64_LEN(KEY_LEN) - 1); i++) {
 		char c = s.p[i];
 
 		BUG_ON(text[i] != (c == '-' ? '+' : c == '_' ? '/' : c));

@@ -168,8 +168,16 @@ static const struct {
 	  "no nonce" },
 	{ { "GET", STATUS, NULL, .extra = "signature: 00\r\n" },
 	  422,
-	  "signature",
+	  "[\"header\",\"signature\"],\"msg\":\"the header is there more than once\"",
 	  "two signatures are none" },
+	{ { "POST", "/api/v1/sync-ips", "{}", .signed_body = "" },
+	  200,
+	  "synced",
+	  "a call without a body is signed as one, whatever the library sends" },
+	{ { "POST", CREATE, BODY, .signed_body = "" },
+	  401,
+	  "\"Invalid signature\"",
+	  "one with a body is not" },
 	{ { "GET", STATUS, NULL, .offset_s = -58 }, 200, "healthy", "just in time" },
 	{ { "GET", STATUS, NULL, .offset_s = -63 }, 401, "\"Timestamp too old\"", "too old" },
 	{ { "GET", STATUS, NULL, .offset_s = 64 }, 401, "\"Timestamp too old\"", "of the future" },
@@ -324,10 +332,16 @@ static const struct {
 	{ "{" P ", " R ", \"port\": 0}", 422, "port", "port 0" },
 	{ "{" P ", " R ", \"port\": 65536}", 422, "port", "a port too large" },
 	{ "{" P ", " R ", \"port\": \"51820\"}", 422, "valid integer", "a text for a port" },
-	{ "{" P ", " P ", " R "}", 422, "twice", "a field twice" },
-	{ "[]", 422, "not a JSON object", "a list" },
-	{ "{", 422, "not JSON", "half of it" },
-	{ "", 422, "not JSON", "nothing" },
+	{ "{" P ", " R ", \"dns\": \"d4\"}", 422, "\"input\":\"d4\"}", "the value is shown" },
+	{ "{" P ", " R ", \"tunnel_traffic\": [\"ipx\"]}", 422, "\"input\":[\"ipx\"]}",
+	  "a list, too" },
+	{ "{" P ", " P ", " R "}", 422, "a field is there twice, at byte 75", "a field twice" },
+	{ "[]", 422, "[\"body\"],\"msg\":\"the body is not a JSON object\"", "a list" },
+	{ "{", 422, "not JSON: it ends too early, at byte 1", "half of it" },
+	{ "{" P ", " R ",}", 422, "not JSON: its syntax is wrong", "a comma too many" },
+	{ "{\"a\": 1e999}", 422, "not JSON: a number is too big", "a number beyond numbers" },
+	{ "{} {}", 422, "not JSON: there is something behind", "two of them" },
+	{ "", 422, "[\"body\"],\"msg\":\"Field required", "nothing" },
 	{ "{" P ", " R ", \"encrypted_payload\": \"AAAA\"}", 400, "Invalid encrypted payload",
 	  "a payload too short" },
 	{ "{" P ", " R ", \"encrypted_payload\": 7}", 422, "encrypted_payload", "a number" },
@@ -396,6 +410,9 @@ static void keys_in_paths(void **state)
 		  "as the reference sends it" },
 		{ "-__-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 404, "with the sign itself" },
 		{ "-__-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 404, "without it" },
+		{ "-__-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%253D", 404, "escaped twice" },
+		{ "-__-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%253d%253d", 422, "two signs" },
+		{ "%253D", 422, "a sign alone" },
 		{ "+%2f%2F+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 404, "standard, encoded" },
 		{ "-__-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB", 422, "trailing bits" },
 		{ "-__-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 422, "too short" },
@@ -411,6 +428,8 @@ static void keys_in_paths(void **state)
 		(void)snprintf(path, sizeof path, CREATE "%s", rows[i].key);
 		if (ask(&c) != rows[i].status)
 			fail_msg("%s: %u %s", rows[i].why, talk_status(&t), body_text());
+		if (rows[i].status == 422 && !strstr(body_text(), "\"input\":\""))
+			fail_msg("%s: %s does not show what was sent", rows[i].why, body_text());
 	}
 }
 
@@ -445,6 +464,16 @@ static void payloads(void **state)
 	buf_clear(&opened);
 	assert_false(payload_open(&opened, &k, buf_view(&sealed)));
 	assert_int_equal(opened.n, 0);
+	/* What was sealed is not repeated in the clear. */
+	buf_clear(&sealed);
+	payload_seal(&sealed, &k, STR("{\"dns\": \"hush\"}"));
+	buf_clear(&body);
+	buf_printf(&body, "{" P ", " R ", \"dns\": \"d2\", \"encrypted_payload\": \"%s\"}",
+		   sealed.p);
+	c.body = body.p;
+	assert_int_equal(ask(&c), 422);
+	assert_non_null(strstr(body_text(), "[\"body\",\"dns\"]"));
+	assert_null(strstr(body_text(), "input"));
 }
 
 /* HKDF-SHA256 of the reference: no salt, info "handshake data". */
