@@ -197,30 +197,37 @@ static bool bad(struct http_exchange *x, unsigned status, const char *why)
 	return false;
 }
 
-static bool find_route(struct http_exchange *x, unsigned method)
+/* What fits no route; *why is set when it is no path at all. */
+static bool find_route(struct http_exchange *x, unsigned method, const char **why)
 {
-	const char *why;
+	if (!method)
+		return false;
+	x->r.method = (enum http_method)method;
+	if (method == HTTP_OPTIONS && str_eq(x->r.target, STR("*")))
+		return false;
+	*why = split_target(x);
+	if (!*why)
+		*why = http_router_find(x->server->router, &x->match, &x->segments, x->r.method,
+					x->r.path_raw);
+	if (*why || !x->match.route)
+		return false;
+	x->r.route = x->match.route;
+	x->r.route_ctx = x->match.ctx;
+	x->r.params = x->match.params;
+	x->r.params_n = x->match.params_n;
+	return true;
+}
 
+static bool unrouted(struct http_exchange *x, unsigned method, const char *why)
+{
 	if (!method)
 		return bad(x, 501, "this method is not known here");
-	x->r.method = (enum http_method)method;
+	if (why)
+		return bad(x, 400, why);
 	if (method == HTTP_OPTIONS && str_eq(x->r.target, STR("*"))) {
 		add_allow(x, (1u << HTTP_METHODS) - 1);
 		http_respond(&x->r, 204, NULL, NULL);
 		return false;
-	}
-	why = split_target(x);
-	if (!why)
-		why = http_router_find(x->server->router, &x->match, &x->segments, x->r.method,
-				       x->r.path_raw);
-	if (why)
-		return bad(x, 400, why);
-	if (x->match.route) {
-		x->r.route = x->match.route;
-		x->r.route_ctx = x->match.ctx;
-		x->r.params = x->match.params;
-		x->r.params_n = x->match.params_n;
-		return true;
 	}
 	if (!x->match.allowed) {
 		exchange_refuse(x, 404, "there is nothing at this path");
@@ -250,32 +257,50 @@ static bool overloaded(struct http_exchange *x, const char *why)
 	return false;
 }
 
+/* What fits no route counts, too: guessing paths costs as much as asking for one. */
+static bool within_rate(struct http_exchange *x)
+{
+	struct http_server *s = x->server;
+	unsigned wait_s = 1;
+
+	if ((x->r.route && x->r.route->flags & HTTP_ROUTE_NO_RATE_LIMIT) ||
+	    http_source_allow(s->sources, x->conn->source, x->r.received_ns, &wait_s))
+		return true;
+	s->stats.rate_limited++;
+	add_retry_after(x, wait_s);
+	exchange_refuse(x, 429, "too many requests from this address");
+	return false;
+}
+
+static bool too_long(struct http_exchange *x)
+{
+	char why[96];
+
+	(void)snprintf(why, sizeof why,
+		       "the body is longer than the %zu bytes that this path takes", x->body_max);
+	return bad(x, 413, why);
+}
+
 static bool within_limits(struct http_exchange *x)
 {
 	struct http_server *s = x->server;
 	const struct http_route *route = x->r.route;
-	unsigned wait_s = 1;
 
-	if (!(route->flags & HTTP_ROUTE_NO_RATE_LIMIT) &&
-	    !http_source_allow(s->sources, x->conn->source, x->r.received_ns, &wait_s)) {
-		s->stats.rate_limited++;
-		add_retry_after(x, wait_s);
-		exchange_refuse(x, 429, "too many requests from this address");
-		return false;
-	}
 	if (!(route->flags & HTTP_ROUTE_EVEN_BUSY) &&
 	    s->stats.requests_running >= s->o.limits.requests_running)
 		return overloaded(x, "too many requests are being worked on");
 	x->body_max = route->body_max ? route->body_max : s->o.limits.body_bytes;
 	x->body.limit = x->body_max + 1;
 	if (x->has_length && x->length > x->body_max)
-		return bad(x, 413, "the body is longer than this path takes");
+		return too_long(x);
 	return true;
 }
 
 bool exchange_head_done(struct http_exchange *x, const char *method, unsigned version)
 {
 	unsigned known = method_of(method);
+	const char *why = NULL;
+	bool found;
 
 	x->r.version = version;
 	x->r.received_real_ns = clock_real_ns();
@@ -285,7 +310,10 @@ bool exchange_head_done(struct http_exchange *x, const char *method, unsigned ve
 	if (!make_views(x))
 		return overloaded(x, "out of memory");
 	set_request_id(x);
-	return find_route(x, known) && within_limits(x);
+	found = find_route(x, known, &why);
+	if (!within_rate(x))
+		return false;
+	return found ? within_limits(x) : unrouted(x, known, why);
 }
 
 bool exchange_body(struct http_exchange *x, struct str piece)
@@ -293,7 +321,7 @@ bool exchange_body(struct http_exchange *x, struct str piece)
 	struct http_server *s = x->server;
 
 	if (x->body.n + piece.n > x->body_max)
-		return bad(x, 413, "the body is longer than this path takes");
+		return too_long(x);
 	if (s->stats.bodies_bytes + piece.n > s->o.limits.bodies_bytes)
 		return overloaded(x, "no room for more bodies");
 	buf_str(&x->body, piece);

@@ -236,10 +236,10 @@ static const struct {
 	  "two are none" },
 	{ "POST /ten" H "Content-Length: 10\r\n\r\n0123456789", 200, false, "0123456789",
 	  "just small enough" },
-	{ "POST /ten" H "Content-Length: 11\r\n\r\n", 413, true, NULL,
+	{ "POST /ten" H "Content-Length: 11\r\n\r\n", 413, true, "longer than the 10 bytes",
 	  "too long, before it is sent" },
 	{ "POST /ten" H "Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n", 413,
-	  true, NULL, "too long in chunks" },
+	  true, "longer than the 10 bytes", "too long in chunks" },
 	{ "POST /ten" H "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n", 100, false,
 	  "HTTP/1.1 100 Continue\r\n\r\n", "may go on" },
 	{ "POST /ten" H "Content-Length: 11\r\nExpect: 100-continue\r\n\r\n", 413, true, NULL,
@@ -628,6 +628,10 @@ static void test_counts(void **state)
 	assert_int_equal(talk_count(&t, "retry-after: 1\r\n"), 1);
 	talk_once(&t, "GET /health" H "\r\n");
 	assert_int_equal(talk_status(&t), 200);
+	talk_once(&t, "GET /no/such/path" H "\r\n");
+	assert_int_equal(talk_status(&t), 429);
+	talk_once(&t, "DELETE /" H "\r\n");
+	assert_int_equal(talk_status(&t), 429);
 	buf_done(&other.got);
 	end(&t);
 }
