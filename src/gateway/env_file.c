@@ -39,26 +39,61 @@ static bool is_twice(const struct env_file *f, struct str name)
 	return false;
 }
 
-/* Without its quotes; NULL, or what is wrong. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Up to a blank and '#', as python-dotenv reads it. */
+static struct str comment_cut(struct str v)
+{
+	for (size_t i = 1; i < v.n; i++) {
+		if (v.p[i] == '#' && is_blank(v.p[i - 1]))
+			return str_trim((struct str){ v.p, i });
+	}
+	return v;
+}
+
+/* Without its quotes and the comment behind it; NULL, or what is wrong. */
 static const char *value_unquote(struct str *v)
 {
 	char quote = v->n ? v->p[0] : 0;
+	const char *end;
+	struct str rest;
 
-	if (quote != '"' && quote != '\'')
+	if (quote == '#') { /* nothing but a comment */
+		v->n = 0;
 		return NULL;
-	if (v->n < 2 || v->p[v->n - 1] != quote)
+	}
+	if (quote != '"' && quote != '\'') {
+		*v = comment_cut(*v);
+		return NULL;
+	}
+	end = memchr(v->p + 1, quote, v->n - 1);
+	if (!end)
 		return "the quote at the start of the value does not end";
-	*v = (struct str){ v->p + 1, v->n - 2 };
-	if (memchr(v->p, quote, v->n))
+	rest = str_trim((struct str){ end + 1, v->n - (size_t)(end + 1 - v->p) });
+	if (rest.n && rest.p[0] != '#')
 		return "there is something behind the quote that ends the value";
+	*v = (struct str){ v->p + 1, (size_t)(end - v->p) - 1 };
 	return NULL;
+}
+
+/* A file that shells read, too, may say "export" in front. */
+static struct str export_skip(struct str line)
+{
+	static const struct str word = STR("export");
+
+	if (str_starts(line, word) && line.n > word.n && is_blank(line.p[word.n]))
+		return str_trim((struct str){ line.p + word.n, line.n - word.n });
+	return line;
 }
 
 /* Makes "NAME=VALUE" of a line in its place: what is left out makes it only shorter. */
 static enum err_code line_take(struct env_file *f, struct str line, const char *path,
 			       unsigned number, const char *const *allowed, struct err *e)
 {
-	struct str value = str_trim(line), name;
+	struct str value = export_skip(str_trim(line)), name;
 	char *at = f->text.p + (line.p - f->text.p);
 	const char *why;
 	enum err_code rc;

@@ -1,7 +1,8 @@
 /* env_file.h - a file of environment variables, as existing installations of the peer API have it.
  *
- * Lines of NAME=VALUE, comments that start with '#', empty lines.  A value may stand in single or
- * double quotes; nothing in it is replaced.  Only the names listed are allowed, each once, and only
+ * Lines of NAME=VALUE, maybe with "export" in front; comments that start with '#', also behind a value
+ * and a blank; empty lines.  A value may stand in single or double quotes; nothing in it is replaced.
+ * Only the names listed are allowed, each once, and only
  * a file that others can neither read nor write, as it holds secrets.
  */
 #ifndef QANAT_GATEWAY_ENV_FILE_H
