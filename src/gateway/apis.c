@@ -123,6 +123,27 @@ static enum err_code agent_options_complete(struct api_options *o, struct err *e
 	return rc || !agent_wanted(o) ? rc : agent_log_level(e);
 }
 
+/* An option of the peer API that is given; NULL: none is. */
+static const char *peers_option(const struct api_options *o)
+{
+	const struct {
+		bool is_given;
+		const char *name;
+	} rows[] = {
+		{ o->peers_listen, "--peer-api-listen" },
+		{ o->peers_allow, "--peer-api-allow" },
+		{ o->payload_key, "GATEWAY_PUBLIC_KEY" },
+		{ o->payload_key_file, "--peer-api-payload-key-file" },
+		{ o->refuse_legacy, "--peer-api-refuse-legacy" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (rows[i].is_given)
+			return rows[i].name;
+	}
+	return NULL;
+}
+
 enum err_code api_options_complete(struct api_options *o, struct err *e)
 {
 	struct https_listener l;
@@ -133,13 +154,15 @@ enum err_code api_options_complete(struct api_options *o, struct err *e)
 	rc = peers_listener(&l, o, e);
 	if (rc == ERR_OK && o->peers_key && !o->peers_key_file)
 		rc = secret_check(str_of(o->peers_key), "GATEWAY_API_KEY", e);
+	if (rc == ERR_OK && o->payload_key && !o->payload_key_file)
+		rc = secret_check(str_of(o->payload_key), "GATEWAY_PUBLIC_KEY", e);
 	if (rc == ERR_OK && !o->cert != !o->cert_key)
 		rc = err_set(e, ERR_MISSING, "--https-cert and --https-key belong together");
-	if (rc == ERR_OK && !peers_wanted(o) && (o->peers_listen || o->peers_allow))
+	if (rc == ERR_OK && !peers_wanted(o) && peers_option(o))
 		rc = err_set(e, ERR_MISSING,
 			     "%s is given, but no GATEWAY_API_KEY: the peer API is not served "
 			     "without a key",
-			     o->peers_listen ? "--peer-api-listen" : "--peer-api-allow");
+			     peers_option(o));
 	return rc ? rc : agent_options_complete(o, e);
 }
 

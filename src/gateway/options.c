@@ -336,7 +336,8 @@ const struct opt_program gateway_program = {
 		"option wins over its variable, and a variable that is set over --env-file.\n"
 		"  GATEWAY_API_KEY: the key of the peer API's signatures, 16 characters or more; "
 		"without it, or --peer-api-key-file, that API is not served.\n"
-		"  GATEWAY_PUBLIC_KEY: the secret of its encrypted payloads.\n"
+		"  GATEWAY_PUBLIC_KEY: the secret of its encrypted payloads, 16 characters or "
+		"more.\n"
 		"  MAX_TIMESTAMP_DIFF: --peer-api-window.\n"
 		"  WG_AGENT_SECRET: the secret of the agent API's signatures, 16 characters or "
 		"more; without it, or --agent-api-secret-file, that API is not served.\n"
@@ -374,36 +375,57 @@ static enum err_code dns_split(struct options *o, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code dns_servers_bad(struct err *e, const char *why, struct str what)
+{
+	char shown[80];
+
+	text_escaped(shown, sizeof shown, what);
+	return err_set(e, ERR_INVALID,
+		       "DNS_SERVERS: %s%s%s%s; it is a JSON object such as "
+		       "{\"d1\":\"1.1.1.1\",\"d2\":\"8.8.8.8\",\"d3\":\"9.9.9.9\"}",
+		       why, what.p ? " \"" : "", shown, what.p ? "\"" : "");
+}
+
 /* {"d1": "1.1.1.1", …}: the first two are what clients of ours get. */
-static enum err_code dns_servers_take(struct options *o, const char *text, struct err *e)
+static enum err_code dns_servers_read(struct options *o, json_t *root, struct err *e)
 {
 	static const char *const names[] = { "d1", "d2", "d3" };
-	json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-	enum err_code rc = ERR_OK;
-	size_t n = 0;
+	const char *name, *text;
+	struct ip_addr ip;
+	json_t *v;
 
-	for (size_t i = 0; rc == ERR_OK && i < ARRAY_LEN(names); i++) {
-		const json_t *v = json_object_get(root, names[i]);
-		struct ip_addr ip;
+	if (!json_is_object(root))
+		return dns_servers_bad(e, "this is none, or has a name twice", (struct str){ 0 });
+	if (!json_object_get(root, names[0]))
+		return dns_servers_bad(e, "d1 is missing", (struct str){ 0 });
+	json_object_foreach(root, name, v)
+	{
+		size_t i = 0;
 
-		n += v != NULL;
-		if (!v && i)
-			continue;
-		if (!json_is_string(v) || !ip_parse(str_of(json_string_value(v)), &ip))
-			rc = ERR_INVALID;
-		else if (i < ARRAY_LEN(o->dns_text))
+		while (i < ARRAY_LEN(names) && strcmp(name, names[i]) != 0)
+			i++;
+		if (i == ARRAY_LEN(names))
+			return dns_servers_bad(e, "there is no choice", str_of(name));
+		text = json_string_value(v);
+		if (!text)
+			return dns_servers_bad(e, "no text is given for", str_of(name));
+		if (!ip_parse(str_of(text), &ip))
+			return dns_servers_bad(e, "no IP address is", str_of(text));
+		if (i < ARRAY_LEN(o->dns_text))
 			ip_format(o->dns_text[i], &ip);
 	}
-	if (rc == ERR_OK && n != json_object_size(root))
-		rc = ERR_INVALID;
-	json_decref(root);
-	if (rc)
-		return err_set(e, rc,
-			       "DNS_SERVERS is not a JSON object such as "
-			       "{\"d1\":\"1.1.1.1\",\"d2\":\"8.8.8.8\",\"d3\":\"9.9.9.9\"}");
 	o->given.v[SETTING_DNS_PRIMARY] = str_of(o->dns_text[0]);
 	o->given.v[SETTING_DNS_SECONDARY] = *o->dns_text[1] ? str_of(o->dns_text[1]) : STR("none");
 	return ERR_OK;
+}
+
+static enum err_code dns_servers_take(struct options *o, const char *text, struct err *e)
+{
+	json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	enum err_code rc = dns_servers_read(o, root, e);
+
+	json_decref(root);
+	return rc;
 }
 
 static enum err_code dns_given(struct options *o, struct err *e)
