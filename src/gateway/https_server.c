@@ -81,6 +81,18 @@ enum err_code https_addresses_parse(struct https_listener *l, const char *option
 	return ERR_OK;
 }
 
+/* Callers of IPv4 are seen as such: a network of mapped addresses would let nobody in. */
+static void prefix_unmap(struct ip_prefix *p)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (p->addr.family != IP_V6 || p->len < 8 * sizeof mapped ||
+	    memcmp(p->addr.b, mapped, sizeof mapped) != 0)
+		return;
+	p->addr = ip_v4(p->addr.b + sizeof mapped);
+	p->len = (uint8_t)(p->len - 8 * sizeof mapped);
+}
+
 enum err_code https_networks_parse(struct https_listener *l, const char *option, struct str text,
 				   struct err *e)
 {
@@ -97,6 +109,7 @@ enum err_code https_networks_parse(struct https_listener *l, const char *option,
 		if (!ip_prefix_parse(piece, p))
 			return piece_bad(e, option, piece,
 					 "a network such as 192.0.2.0/24 or 2001:db8::/32");
+		prefix_unmap(p);
 		ip_prefix_mask(p);
 		l->allow_n++;
 	}
@@ -457,11 +470,21 @@ static void api_stopped(void *ctx)
 		loop_stop(a->server->loop);
 }
 
+static void api_leave(struct api *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		fd_close(a->fds[i]);
+	a->n = 0;
+}
+
 /* A signal on the way ends the waiting: what is left is broken off. */
 static void stop_in_order(struct https_server *s)
 {
 	struct err e;
 
+	/* At once: who connects now would be kept waiting for nothing. */
+	for (size_t i = 0; i < HTTPS_APIS; i++)
+		api_leave(&s->apis[i]);
 	for (size_t i = 0; i < HTTPS_APIS; i++) {
 		if (s->apis[i].http)
 			http_server_stop(s->apis[i].http, HTTPS_STOP_MS, api_stopped, &s->apis[i]);
@@ -480,8 +503,7 @@ void https_server_close(struct https_server *s)
 		struct api *a = &s->apis[i];
 
 		http_server_free(a->http);
-		for (size_t k = 0; k < a->n; k++)
-			fd_close(a->fds[k]);
+		api_leave(a);
 	}
 	tls_server_free(s->tls);
 	free(s);
