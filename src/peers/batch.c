@@ -66,8 +66,13 @@ static enum err_code addresses_choose(struct core *c, struct peer_change *p, str
 static enum err_code create(struct core *c, struct peer_change *p, struct err *e)
 {
 	bool known = false;
-	enum err_code rc = store_client_key_known(c->store, &p->key, &known, e);
+	enum err_code rc;
 
+	if (memcmp(&p->key, &c->server_key, sizeof p->key) == 0) {
+		p->result = PEER_OWN_KEY; /* a device leaves such a peer out without a word */
+		return ERR_OK;
+	}
+	rc = store_client_key_known(c->store, &p->key, &known, e);
 	if (rc)
 		return rc;
 	if (known) {

@@ -19,6 +19,7 @@ enum peer_result {
 	PEER_DONE,
 	PEER_EXISTS, /* of a creation: the key has a client, which stays as it is */
 	PEER_NOT_FOUND,
+	PEER_OWN_KEY, /* of a creation: the key is this gateway's own, which can be no client's */
 	PEER_NO_IPV6, /* of a creation: this gateway has no IPv6 in the tunnel */
 	PEER_FULL, /* of a creation: no address is left */
 	PEER_FAILED, /* `why` */

@@ -223,6 +223,10 @@ static void create_done(struct peer_change *c)
 		else
 			peers_respond(p->r, 200, created_json(c));
 		break;
+	case PEER_OWN_KEY:
+		respond_error(p->r, "body", "public_key", (struct str){ 0 },
+			      "the public key is this gateway's own");
+		break;
 	case PEER_NO_IPV6:
 		respond_error(p->r, "body", "protocol", (struct str){ 0 },
 			      "this gateway has no IPv6 network");

@@ -399,6 +399,24 @@ static void reads_status(void **state)
 	}
 }
 
+/* A device leaves a peer with its own key out: it would be stored, and never live. */
+static void refuses_its_own_key(void **state)
+{
+	AUTO(buf_done) struct buf body = { 0 };
+	struct call c = { "POST", CREATE, NULL, WHOLE };
+	char key[KEY_TEXT_MAX];
+
+	(void)state;
+	public_key_text(key, &h.core.server_key);
+	buf_printf(&body, "{\"public_key\": \"%s\", " R "}", key);
+	c.body = body.p;
+	assert_int_equal(ask(&c), 422);
+	assert_non_null(strstr(body_text(), "this gateway's own"));
+	c = (struct call){ "GET", STATUS, NULL, WHOLE };
+	assert_int_equal(ask(&c), 200);
+	assert_non_null(strstr(body_text(), "\"total_peers\":0"));
+}
+
 static void keys_in_paths(void **state)
 {
 	static const struct {
@@ -575,6 +593,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(takes_either_length, start, end),
 		cmocka_unit_test_setup_teardown(reads_bodies, start, end),
 		cmocka_unit_test_setup_teardown(reads_status, start, end),
+		cmocka_unit_test_setup_teardown(refuses_its_own_key, start, end),
 		cmocka_unit_test_setup_teardown(keys_in_paths, start, end),
 		cmocka_unit_test_setup_teardown(payloads, start, end),
 		cmocka_unit_test(payload_keys),
