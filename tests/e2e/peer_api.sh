@@ -1,7 +1,7 @@
 #!/bin/bash
 # peer_api.sh - a backend drives a gateway over HTTPS, as existing ones do; and strangers try to.
 #
-#   client C  192.0.2.3/24 --- gateway G 192.0.2.1/24 --- 198.51.100.1/24 --- 198.51.100.2/24 backend U, sink
+#   client C  192.0.2.3/24 --- gateway G 192.0.2.1/24 --- 198.51.100.1/24, 2001:db8:1::1 --- 198.51.100.2/24, 2001:db8:1::2 backend U
 #   wireguard-go               qanat-gateway, interface qp$$, API at 198.51.100.1:8000
 #
 # QANAT_FAULT_BIN: directory of programs built with -Dfault_points=true; without it no step is killed.
@@ -15,6 +15,7 @@ url=https://198.51.100.1:8000
 q() { qanat --socket "$sock" --json core "$@"; }
 # api METHOD PATH [BODY] [OPTION...]: prints "STATUS BODY".
 api() { ns U python3 "$top/tests/e2e/peer_client.py" "$url" "$@" key="$key"; }
+hostile() { ns U python3 "$top/tests/e2e/peer_hostile.py" "$url" "$key" "$@"; }
 path_of() { tr '/+' '_-' <<<"$1" | sed 's/=/%3D/'; }
 body() { # body KEY REQUEST_ID [MORE]
 	echo "{\"public_key\": \"$1\", \"request_id\": \"$2\"${3:+, $3}}"
@@ -26,14 +27,14 @@ stored() { q list_clients | jq .data.total; }
 for n in G C U; do ns_add $n || exit 1; done
 link_add G cl0 C eth0 && link_add G up0 U eth0 || exit 1
 addr_add G cl0 192.0.2.1/24 && addr_add C eth0 192.0.2.3/24
-addr_add G up0 198.51.100.1/24 && addr_add U eth0 198.51.100.2/24 198.51.100.3/24
+addr_add G up0 198.51.100.1/24 2001:db8:1::1/64 && addr_add U eth0 198.51.100.2/24 198.51.100.3/24 2001:db8:1::2/64 2001:db8:1::3/64
 ip -n "q${id}G" route add default via 198.51.100.2
 
 # ---- starting: everything in the file of an existing installation ----
 
 cat >"$work/.env" <<END
 # An installation of the reference
-GATEWAY_API_KEY=$key
+export GATEWAY_API_KEY=$key # of openssl rand
 GATEWAY_PUBLIC_KEY="$payload_key"
 MAX_TIMESTAMP_DIFF=300
 WG_IPV4_SUBNET=10.0.1.0/24
@@ -42,7 +43,7 @@ WG_DEFAULT_PORT=51899
 WG_INTERFACE=$if_g
 DNS_SERVERS={"d1":"1.1.1.1","d2":"8.8.8.8","d3":"9.9.9.9"}
 DB_PATH=$work/state.db
-QANAT_PEER_API_ALLOW=198.51.100.2/32
+QANAT_PEER_API_ALLOW=::ffff:198.51.100.2/128, 2001:db8:1::2/128
 END
 bin=$QANAT_BIN with=(A=)
 gateway_start() { # OPTION...
@@ -76,8 +77,9 @@ check_eq "DB_PATH without .db is the state directory" "$state" "$(jq -r .data.sy
 pin=$(jq -r .data.https.certificate.fingerprint <<<"$a")
 check_has "server_status shows the fingerprint" "$pin" '^([0-9A-F]{2}:){31}[0-9A-F]{2}$'
 check_has "the log shows it too" "$(cat "$work/gateway.log")" "https.listening .*fingerprint=$pin"
-check_eq "no secret is in the log or the command line" 0 \
-	"$(cat "$work/gateway.log" "/proc/$gateway/cmdline" | tr '\0' '\n' | grep -cF -e "$key" -e "$payload_key")"
+# Neither keys nor what they made: a signature, or a payload.
+secrets() { cat "$work/gateway.log" "/proc/$gateway/cmdline" | tr '\0' '\n' | grep -cE -e "$key|$payload_key|[0-9a-f]{64}|encrypted"; }
+check_eq "no secret is in the log or the command line" 0 "$(secrets)"
 
 # ---- a client's life ----
 
@@ -154,10 +156,50 @@ check_eq "a replay, whole" '200 {"status":"updated"} 401 {"detail":"Replay detec
 	"$(api PUT "$a_path/status" '{"status":"active"}' form=whole twice=1 | tr '\n' ' ' | sed 's/ $//')"
 check "another network is not let in" eval '! api GET /api/v1/server/status source=198.51.100.3'
 check_has "which is logged" "$(cat "$work/gateway.log")" 'https.not_admitted .*198\.51\.100\.3'
+check_eq "IPv6 is let in by its own networks" "200" \
+	"$(url=https://[2001:db8:1::1]:8000 api GET /api/v1/server/status source=2001:db8:1::2 | cut -d' ' -f1)"
+check "and by no others" eval '! url=https://[2001:db8:1::1]:8000 api GET /api/v1/server/status source=2001:db8:1::3'
 check_eq "nothing of that changed anything" "4 4" "$(peers) $(stored)"
 code() { ns U curl -sk -o /dev/null -w '%{http_code}' -m 10 "$@"; }
 head -c 10000000 /dev/zero >"$work/big"
 check_eq "a body of 10 MB" 413 "$(code --data-binary @"$work/big" -H 'Expect:' $url/api/v1/configurations/)"
+check_eq "over HTTP/2" 413 "$(code --http2 --data-binary @"$work/big" $url/api/v1/configurations/)"
+check_eq "what no library sends is answered, or closed" "in their order: n0 n1 n2 closed
+HTTP/1.0, no Host: 200 closed
+HTTP/1.1, no Host: 400 closed
+HTTP/3.0: 505 closed
+HTTP/2 without ALPN: 505 closed
+a length too small: 401 closed
+a length below 0: 400 closed
+a length beyond numbers: 400 closed
+two lengths: 400 closed
+length and chunks: 400 closed
+chunks: 200 closed
+10 MB declared: 413 closed
+65536 bytes: 422 closed
+65537 bytes: 413 closed
+a long head: 431 closed
+many headers: 431 closed
+LF alone: 400 closed
+a folded header: 400 closed
+two signatures: 422 closed
+another method: 405 closed
+an unknown method: 501 closed
+dots: 400 closed
+another host in the target: 400 closed
+noise: 400 closed" "$(hostile requests)"
+check_eq "who is slow is cut off" "a slow head: 408 closed
+a slow body: 408 closed
+a body that stops: 408 closed
+no TLS: closed" "$(hostile slow)"
+check_eq "one was whole, and made a client" "5 5" "$(peers) $(stored)"
+h_key=$(ns G wg show "$if_g" allowed-ips | awk '$2 == "10.0.1.6/32" { print $1 }')
+check_eq "which is deleted again" '200 {"status":"deleted"}' "$(api DELETE "/api/v1/configurations/$(path_of "$h_key")")"
+a=$(ns U curl -sk -D - -o /dev/null -m 10 -H 'X-Request-ID: order-77.a' -d '{}' "$url/api/v1/configurations/?token=$key")
+check_has "an answer has the caller's id" "$a" '^x-request-id: order-77\.a'
+check_has "as the log does, with where from, what and how it ended" "$(cat "$work/gateway.log")" \
+	'https\.request .*method=POST route=/api/v1/configurations/ status=422 .*from=198\.51\.100\.2:[0-9]+ id=order-77\.a'
+check_eq "no secret is in the log after all that" 0 "$(secrets)"
 deep=$(printf '[%.0s' {1..20000})
 check_eq "deep JSON" 422 "$(api POST /api/v1/configurations/ "{\"a\": $deep" | cut -d' ' -f1)"
 check_has "HTTP/2" "$(ns U curl -sk -o /dev/null -w '%{http_version} %{http_code}' --http2 $url/nothing)" '^2 404$'
@@ -168,8 +210,10 @@ check_eq "TLS 1.2 is not spoken" 000 "$(code --tls-max 1.2 $url/nothing)"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$state/tls/key.pem" -out "$state/tls/cert.pem" -days 9 \
 	-subj /CN=new >"$work/openssl.log" 2>&1
 chown 0:0 "$state"/tls/*.pem # as who brings them does: the helper opens them
-kill -HUP "$gateway"
 new=$(openssl x509 -in "$state/tls/cert.pem" -noout -fingerprint -sha256 | cut -d= -f2)
+check_eq "SIGHUP changes the certificate under open connections" "changed: True, kept: 200 200, half sent: 200" "$(hostile reload "$gateway")"
+h_key=$(ns G wg show "$if_g" allowed-ips | awk '$2 == "10.0.1.6/32" { print $1 }')
+api DELETE "/api/v1/configurations/$(path_of "$h_key")" >"$work/deleted"
 check "SIGHUP loads the certificate" wait_for 5 eval "api GET /api/v1/server/status pin=$new | grep -q ^200"
 check "who was connected stays so" eval 'wait_for 5 connects'
 echo rubbish >"$state/tls/cert.pem"
@@ -208,6 +252,10 @@ wait "$gateway" 2>/dev/null
 check "it starts after kill -9" gateway_start
 check_eq "what was answered is there, suspended ones are not live" "4 5 1" \
 	"$(peers) $(stored) $(ns G wg show "$if_g" allowed-ips | grep -cF "$k_key")"
+a=$(hostile stop "$gateway")
+if [ "$a" = late ]; then skip "a request under way is answered at a stop" "this machine is too busy"; else
+	check_eq "a request under way is answered at a stop, new ones are refused" "new ones refused: True, half sent: 200" "$a"
+fi
 check "it stops in order" stop "$gateway"
 check_eq "with status 0" 0 "$stopped"
 
@@ -240,4 +288,10 @@ bin=$QANAT_BIN
 check "the legacy form can be refused" gateway_start --peer-api-refuse-legacy
 check_eq "refused" 401 "$(api GET /api/v1/server/status | cut -d' ' -f1)"
 check_eq "ours is not" 200 "$(api GET /api/v1/server/status form=whole | cut -d' ' -f1)"
+stop "$gateway"
+check "limits and versions can be chosen" gateway_start --peer-api-rate 1 --tls12
+check_has "a source has its rate, whatever it asks for" "$(hostile rate)" '^200( 200)?( 429){6,7} [1-9][0-9]*$'
+sleep 2 # two requests are there again
+check_eq "TLS 1.2 on request" 422 "$(code --tls-max 1.2 $url/api/v1/server/status)"
+check_eq "TLS 1.1 is never spoken" 000 "$(code --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0 $url/api/v1/server/status)"
 finish

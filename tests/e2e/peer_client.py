@@ -118,4 +118,5 @@ def main():
         ask(c, method, path, body or None, headers, key)
 
 
-main()
+if __name__ == "__main__":
+    main()
