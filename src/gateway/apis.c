@@ -275,19 +275,46 @@ static enum err_code agent_start(struct apis *a, struct core *core, const struct
 	return agent_open(&a->agent, &c, e);
 }
 
-#define NAMES_MAX 8
+#define HOSTS_MAX 4
+#define ADDRS_MAX (4 + HTTPS_APIS * HTTPS_ADDRESSES_MAX)
 
 /* By what callers reach this host, for a certificate of our own. */
 struct names {
 	char host[HOST_NAME_MAX + 1];
-	const char *hosts[NAMES_MAX];
-	struct ip_addr addrs[NAMES_MAX];
+	const char *hosts[HOSTS_MAX];
+	struct ip_addr addrs[ADDRS_MAX];
 };
 
-static void names_fill(struct names *n, struct tls_cert_names *out, struct core *c)
+static void addr_add(struct names *n, struct tls_cert_names *out, const struct ip_addr *a)
+{
+	for (size_t i = 0; i < out->addrs_n; i++) {
+		if (ip_eq(&n->addrs[i], a))
+			return;
+	}
+	n->addrs[out->addrs_n++] = *a;
+}
+
+/* Where an API is told to listen, unless that is everywhere. */
+static void listener_add(struct names *n, struct tls_cert_names *out,
+			 const struct https_listener *l)
+{
+	static const uint8_t any[16];
+
+	for (size_t i = 0; i < l->at_n; i++) {
+		const struct ip_addr *a = &l->at[i].addr;
+
+		if (memcmp(a->b, any, ip_bits(a->family) / 8) != 0)
+			addr_add(n, out, a);
+	}
+}
+
+static void names_fill(struct names *n, struct tls_cert_names *out, struct core *c,
+		       const struct api_options *o)
 {
 	static const uint8_t loopback4[4] = { 127, 0, 0, 1 }, loopback6[16] = { [15] = 1 };
-	struct ip_addr endpoint;
+	const struct ip_addr loopback[] = { ip_v4(loopback4), ip_v6(loopback6) };
+	struct https_listener l;
+	struct ip_addr a;
 	struct err ignored;
 
 	*out = (struct tls_cert_names){ .hosts = n->hosts, .addrs = n->addrs };
@@ -296,14 +323,18 @@ static void names_fill(struct names *n, struct tls_cert_names *out, struct core 
 		n->host[sizeof n->host - 1] = 0;
 		n->hosts[out->hosts_n++] = n->host;
 	}
-	n->addrs[out->addrs_n++] = ip_v4(loopback4);
-	n->addrs[out->addrs_n++] = ip_v6(loopback6);
-	if (c->host.default_source(c->host.ctx, &n->addrs[out->addrs_n], &ignored) == ERR_OK)
-		out->addrs_n++;
-	if (ip_parse(str_of(c->settings.endpoint_host), &endpoint))
-		n->addrs[out->addrs_n++] = endpoint;
+	for (size_t i = 0; i < ARRAY_LEN(loopback); i++)
+		addr_add(n, out, &loopback[i]);
+	if (c->host.default_source(c->host.ctx, &a, &ignored) == ERR_OK)
+		addr_add(n, out, &a);
+	if (ip_parse(str_of(c->settings.endpoint_host), &a))
+		addr_add(n, out, &a);
 	else if (*c->settings.endpoint_host)
 		n->hosts[out->hosts_n++] = c->settings.endpoint_host;
+	if (peers_wanted(o) && peers_listener(&l, o, &ignored) == ERR_OK)
+		listener_add(n, out, &l);
+	if (agent_wanted(o) && agent_listener(&l, o, &ignored) == ERR_OK)
+		listener_add(n, out, &l);
 }
 
 enum err_code apis_open(struct apis **out, struct core *core, const struct api_options *o,
@@ -325,7 +356,7 @@ enum err_code apis_open(struct apis **out, struct core *core, const struct api_o
 	a = calloc(1, sizeof *a);
 	if (!a)
 		return err_set(e, ERR_NOMEM, "out of memory for the HTTPS APIs");
-	names_fill(&names, &c.names, core);
+	names_fill(&names, &c.names, core, o);
 	if (peers_wanted(o)) {
 		rc = peers_start(a, core, o, e);
 		if (rc == ERR_OK) {

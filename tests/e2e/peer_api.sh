@@ -69,13 +69,20 @@ check "an address without a key is refused" refused 'GATEWAY_API_KEY' --peer-api
 (umask 077; echo "GATEWAY_API_KEY=short" >"$work/wrong")
 check "a short key is refused" refused '5 characters' --env-file "$work/wrong"
 
+with=("QANAT_PEER_API_LISTEN=198.51.100.1, [2001:db8:1::1]:8000")
 check "the gateway starts" gateway_start
+with=(A=)
 a=$(q server_status)
 check_eq "the environment's settings count" "$if_g 51899 10.0.1.0/24 fd42:4242:1::/64 1.1.1.1,8.8.8.8" \
 	"$(jq -r '.data.configuration | "\(.interface) \(.port) \(.network) \(.network6) \(.dns | join(","))"' <<<"$a")"
 check_eq "DB_PATH without .db is the state directory" "$state" "$(jq -r .data.system.data_dir <<<"$a")"
 pin=$(jq -r .data.https.certificate.fingerprint <<<"$a")
 check_has "server_status shows the fingerprint" "$pin" '^([0-9A-F]{2}:){31}[0-9A-F]{2}$'
+for a in 198.51.100.1 '[2001:db8:1::1]'; do
+	from=${a#[} from=${from%1*}2 # the second host of its network
+	check_eq "the certificate is for $a, where it listens" 404 \
+		"$(ns U curl -s -m 10 --interface "$from" --cacert "$state/tls/cert.pem" -o /dev/null -w '%{http_code}' "https://$a:8000/nothing")"
+done
 check_has "the log shows it too" "$(cat "$work/gateway.log")" "https.listening .*fingerprint=$pin"
 # Neither keys nor what they made: a signature, or a payload.
 secrets() { cat "$work/gateway.log" "/proc/$gateway/cmdline" | tr '\0' '\n' | grep -cE -e "$key|$payload_key|[0-9a-f]{64}|encrypted"; }
@@ -284,10 +291,12 @@ if [ -n "$fault_bin" ] && [ -x "$fault_bin/qanat-gateway" ]; then
 else
 	skip "steps of a change under kill -9" "QANAT_FAULT_BIN names no programs with fault points"
 fi
-bin=$QANAT_BIN
+bin=$QANAT_BIN with=(MAX_TIMESTAMP_DIFF=30)
 check "the legacy form can be refused" gateway_start --peer-api-refuse-legacy
+with=(A=)
 check_eq "refused" 401 "$(api GET /api/v1/server/status | cut -d' ' -f1)"
 check_eq "ours is not" 200 "$(api GET /api/v1/server/status form=whole | cut -d' ' -f1)"
+check_eq "MAX_TIMESTAMP_DIFF counts below 60" '401 {"detail":"Timestamp too old"}' "$(api GET /api/v1/server/status form=whole time=-45)"
 stop "$gateway"
 check "limits and versions can be chosen" gateway_start --peer-api-rate 1 --tls12
 check_has "a source has its rate, whatever it asks for" "$(hostile rate)" '^200( 200)?( 429){6,7} [1-9][0-9]*$'
