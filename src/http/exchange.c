@@ -258,7 +258,7 @@ static bool overloaded(struct http_exchange *x, const char *why)
 }
 
 /* What fits no route counts, too: guessing paths costs as much as asking for one. */
-static bool within_rate(struct http_exchange *x)
+bool exchange_within_rate(struct http_exchange *x)
 {
 	struct http_server *s = x->server;
 	unsigned wait_s = 1;
@@ -311,7 +311,7 @@ bool exchange_head_done(struct http_exchange *x, const char *method, unsigned ve
 		return overloaded(x, "out of memory");
 	set_request_id(x);
 	found = find_route(x, known, &why);
-	if (!within_rate(x))
+	if (!exchange_within_rate(x))
 		return false;
 	return found ? within_limits(x) : unrouted(x, known, why);
 }

@@ -83,6 +83,9 @@ MUST_CHECK bool exchange_body(struct http_exchange *x, struct str piece);
 /* The body is whole: auth hook and handler. */
 void exchange_body_done(struct http_exchange *x);
 
+/* Counts the request against its source's rate; false: it has been answered with 429. */
+MUST_CHECK bool exchange_within_rate(struct http_exchange *x);
+
 /* Answers by ourselves, in the style of the route's group. */
 void exchange_refuse(struct http_exchange *x, unsigned status, const char *detail);
 /* The header lines of the answer that both protocols send, but those of framing. */

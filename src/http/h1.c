@@ -129,6 +129,20 @@ static bool same_understanding(const struct h1 *h)
 	       str_eq(h->head.method, str_of(http_parsing_method(h->parsing)));
 }
 
+static void refuse_long_head(struct h1 *h, bool by_fields)
+{
+	const struct http_limits *l = &h->c->server->o.limits;
+	char why[96];
+
+	if (by_fields)
+		(void)snprintf(why, sizeof why, "the request has more than %zu headers",
+			       l->head_fields);
+	else
+		(void)snprintf(why, sizeof why, "the request's head is longer than %zu bytes",
+			       l->head_bytes);
+	refuse_head(h, 431, why);
+}
+
 static bool method_is_known(struct str method)
 {
 	for (unsigned m = HTTP_GET; m <= HTTP_OPTIONS; m *= 2) {
@@ -174,6 +188,10 @@ static void parse_head(struct h1 *h, size_t len)
 	if (!why && !method_is_known(h->head.method)) {
 		status = 501;
 		why = "this method is not known here";
+	}
+	if (why && status == 431) {
+		refuse_long_head(h, true);
+		return;
 	}
 	if (why) {
 		refuse_head(h, status, why);
@@ -223,7 +241,7 @@ static bool take_head(struct h1 *h)
 		size_t at = h->scanned;
 
 		if (at >= max) {
-			refuse_head(h, 431, "the request's head is too long");
+			refuse_long_head(h, false);
 			return true;
 		}
 		if (in.p[at] != '\n')

@@ -134,8 +134,6 @@ static const char *judge_head(struct h2_stream *st)
 	struct http_exchange *x = st->x;
 	struct h2_head *head = &st->head;
 
-	if (head->status == 431)
-		return "the request's head is too long";
 	head->status = 400;
 	if (head->has_authority && head->has_host &&
 	    !str_eq_nocase(text_view(x, head->authority), text_view(x, head->host)))
@@ -151,13 +149,24 @@ static const char *judge_head(struct h2_stream *st)
 static void head_complete(struct h2 *h, struct h2_stream *st, bool ends)
 {
 	struct http_exchange *x = st->x;
-	const char *why = judge_head(st);
-	char method[16];
+	const struct http_limits *l = &h->c->server->o.limits;
+	const char *why;
+	char method[16], too_long[112];
 
 	x->r.version = 20;
+	if (st->head.status == 431) {
+		(void)snprintf(too_long, sizeof too_long,
+			       "the request's head is longer than %zu bytes, or %zu headers",
+			       l->head_bytes, l->head_fields);
+		why = too_long;
+	} else {
+		why = judge_head(st);
+	}
 	if (why) {
 		h->c->server->stats.bad_requests++;
-		exchange_refuse(x, st->head.status, why);
+		/* Unlike HTTP/1.1's, the connection goes on, and could ask so for ever. */
+		if (exchange_within_rate(x))
+			exchange_refuse(x, st->head.status, why);
 		return;
 	}
 	if (!str_copy(method, sizeof method, text_view(x, st->head.method)))

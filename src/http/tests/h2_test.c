@@ -353,6 +353,23 @@ static void test_head_too_long(void **state)
 	client_end(&c);
 }
 
+/* A head that is refused costs as much as any other: the connection goes on after it. */
+static void test_refused_heads_have_a_rate(void **state)
+{
+	const struct http_limits l = { .head_fields = 4, .rate_per_s = 1, .rate_burst = 2 };
+	struct client c;
+
+	(void)state;
+	client_start(&c, &l);
+	for (unsigned i = 0; i < 3; i++) /* in one write, so at one time */
+		(void)ask(&c, "GET", "/", NULL, "x-more", "1");
+	client_turn(&c);
+	assert_int_equal(c.status[0], 431);
+	assert_int_equal(c.status[1], 431);
+	assert_int_equal(c.status[2], 429);
+	client_end(&c);
+}
+
 static void test_goaway_at_the_end(void **state)
 {
 	const struct http_limits l = { .requests_per_connection = 2 };
@@ -515,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_connection_lost),
 		cmocka_unit_test(test_head_too_long),
+		cmocka_unit_test(test_refused_heads_have_a_rate),
 		cmocka_unit_test(test_goaway_at_the_end),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_floods),

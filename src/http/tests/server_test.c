@@ -507,11 +507,13 @@ static void test_head_limits(void **state)
 	start(&t, &l);
 	talk_once(&t, "GET /" H "A: 1\r\nB: 2\r\nC: 3\r\n\r\n");
 	assert_int_equal(talk_status(&t), 431);
+	assert_int_equal(talk_count(&t, "more than 3 headers"), 1);
 	buf_z(&long_head, "GET /" H "A: ");
 	for (int i = 0; i < 200; i++)
 		buf_char(&long_head, 'x'); /* its end never comes */
 	talk_once(&t, buf_view(&long_head).p);
 	assert_int_equal(talk_status(&t), 431);
+	assert_int_equal(talk_count(&t, "longer than 200 bytes"), 1);
 	assert_true(t.eof);
 	end(&t);
 }
