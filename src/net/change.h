@@ -91,6 +91,11 @@ MUST_CHECK enum err_code change_undo(struct nl *nl, const struct change *x, stru
 
 /* ---- the journal: a text file of changes, one a line ---- */
 
+/* Until *lock is closed, by this process and by the programs that it runs (run_keep_open), nobody else has
+ * the journal: so what a killed run had begun has ended before the next one looks.  Waits for that as long
+ * as a program may take; ERR_IN_USE then.  The lock is on the directory, for the journal is replaced and
+ * removed; -1 when there is no such directory, and thus no journal. */
+MUST_CHECK enum err_code journal_lock(int *lock, const char *path, struct err *e);
 /* Writes it durably with mode 0600; without changes the file is removed. */
 MUST_CHECK enum err_code journal_write(const char *path, const struct changes *c, struct err *e);
 /* Reads it; a missing file, or one of another boot or network namespace (whose changes are gone

@@ -7,6 +7,7 @@
 struct net {
 	struct nl *nl;
 	char *journal;
+	int lock; /* of the journal; -1: none */
 	bool applied; /* `want` is in care, and its first tunnel names the table */
 	struct net_want want; /* applied last */
 	struct plan_links links; /* of `want`, when they were last looked for */

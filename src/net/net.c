@@ -1,7 +1,9 @@
 #include "net/net.h"
 
+#include "base/fs.h"
 #include "net/inside.h"
 #include "net/nft.h"
+#include "net/run.h"
 
 /* ---- keeping account ---- */
 
@@ -124,11 +126,16 @@ enum err_code net_open(struct net **out, const char *journal, struct err *e)
 
 	if (!n)
 		return err_set(e, ERR_NOMEM, "no memory for the network's state");
+	n->lock = -1;
 	n->journal = str_dup(str_of(journal));
 	if (!n->journal) {
 		rc = err_set(e, ERR_NOMEM, "no memory for the path %s", journal);
 		goto out;
 	}
+	rc = journal_lock(&n->lock, n->journal, e);
+	if (rc)
+		goto out;
+	run_keep_open(n->lock);
 	rc = nl_open(&n->nl, e);
 	if (rc)
 		goto out;
@@ -147,6 +154,9 @@ void net_close(struct net *n)
 	if (!n)
 		return;
 	nl_close(n->nl);
+	if (n->lock >= 0)
+		run_keep_open(-1);
+	fd_close(n->lock);
 	free(n->journal);
 	changes_done(&n->made);
 	plan_table_done(&n->table);

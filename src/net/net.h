@@ -117,8 +117,9 @@ struct net_want {
 struct net;
 
 /* `journal`: path of the journal file, in a directory that exists.  What it says that an earlier run
- * has left is adopted: as if this run had made it, for net_apply as for net_undo.  A journal that
- * cannot be understood is ERR_CORRUPT. */
+ * has left is adopted: as if this run had made it, for net_apply as for net_undo; a program that a killed
+ * run had started is waited for.  A journal that cannot be understood is ERR_CORRUPT, one that another
+ * process has in care, or such a program that does not end, ERR_IN_USE. */
 MUST_CHECK enum err_code net_open(struct net **out, const char *journal, struct err *e);
 /* Makes it so, and reads it back; on failure everything this call changed is put back.  What is
  * already as wanted is not touched; what an earlier call changed and `want` no longer asks for

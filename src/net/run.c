@@ -70,7 +70,15 @@ static enum err_code read_back(int fd, struct buf *out, struct err *e)
 	}
 }
 
-/* The child gets default signals, none blocked, and nothing but the three files. */
+/* For the process, as the programs are: who runs one is rarely who knows what outlives it. */
+static int kept = -1;
+
+void run_keep_open(int fd)
+{
+	kept = fd;
+}
+
+/* The child gets default signals, none blocked, and nothing but the three files, and what is kept. */
 static int spawn_with(pid_t *pid, const char *path, const char *const argv[], const struct files *f)
 {
 	static char env_path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", env_locale[] = "LC_ALL=C";
@@ -93,7 +101,8 @@ static int spawn_with(pid_t *pid, const char *path, const char *const argv[], co
 	if ((sys = posix_spawn_file_actions_adddup2(&fa, f->in, 0)) == 0 &&
 	    (sys = posix_spawn_file_actions_adddup2(&fa, f->out, 1)) == 0 &&
 	    (sys = posix_spawn_file_actions_adddup2(&fa, f->err, 2)) == 0 &&
-	    (sys = posix_spawn_file_actions_addclosefrom_np(&fa, 3)) == 0 &&
+	    (kept < 0 || (sys = posix_spawn_file_actions_adddup2(&fa, kept, 3)) == 0) &&
+	    (sys = posix_spawn_file_actions_addclosefrom_np(&fa, kept < 0 ? 3 : 4)) == 0 &&
 	    (sys = posix_spawnattr_setsigmask(&at, &none)) == 0 &&
 	    (sys = posix_spawnattr_setsigdefault(&at, &all)) == 0 &&
 	    (sys = posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) ==

@@ -10,6 +10,10 @@
 #define RUN_TIMEOUT_MS 10000
 #define RUN_OUTPUT_MAX (4u << 20)
 
+/* From now on each program that is run keeps `fd` open until its end, as descriptor 3, also when this
+ * process ends before it; -1: none.  `fd` is borrowed.  The one thing here that the process remembers. */
+void run_keep_open(int fd);
+
 /* `paths` and `argv` end in NULL; the first path that may be executed is run, as argv[0] says.
  * `output` gets what it printed (stdout), may be NULL.  `package` is named when none is there
  * (ERR_MISSING).  An exit status other than 0 is ERR_IO with the first line of its stderr. */
