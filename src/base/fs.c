@@ -32,6 +32,56 @@ enum err_code fd_nonblock(int fd, struct err *e)
 	return ERR_OK;
 }
 
+/* A directory on the way; a link comes open as itself, and is seen. */
+static int step_open(int dir, const char *step)
+{
+	AUTO(fd_done) int fd = openat(dir, step, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int found;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (!S_ISDIR(st.st_mode)) {
+		errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+		return -1;
+	}
+	found = fd;
+	fd = -1;
+	return found;
+}
+
+int open_beneath(int dir, const char *name)
+{
+	struct str rest = str_of(name), step;
+	AUTO(fd_done) int at = -1;
+	char text[NAME_MAX + 1];
+
+	if (name[0] == '/') {
+		errno = EXDEV;
+		return -1;
+	}
+	for (;;) {
+		const char *slash = memchr(rest.p, '/', rest.n);
+		int next;
+
+		step = (struct str){ rest.p, slash ? (size_t)(slash - rest.p) : rest.n };
+		if (!step.n || !str_copy(text, sizeof text, step) || str_eq(step, STR(".."))) {
+			errno = !step.n ? ENOENT : step.n > NAME_MAX ? ENAMETOOLONG : EXDEV;
+			return -1;
+		}
+		if (!slash)
+			return openat(at < 0 ? dir : at, text,
+				      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		next = step_open(at < 0 ? dir : at, text);
+		if (next < 0)
+			return -1;
+		fd_close(at);
+		at = next;
+		rest.n -= step.n + 1;
+		rest.p += step.n + 1;
+	}
+}
+
 enum err_code fd_read(struct buf *out, int fd, const char *path, size_t limit, struct err *e)
 {
 	char chunk[4096];

@@ -14,6 +14,12 @@ void fd_close(int fd);
 void fd_done(int *fd);
 MUST_CHECK enum err_code fd_nonblock(int fd, struct err *e);
 
+/* Opens for reading the file or directory `name` (its steps separated by '/') beneath the directory `dir`:
+ * ELOOP through or at a link, EXDEV from the root or by "..".  Does not wait for a device or pipe.
+ * The descriptor, or -1 with errno.  Step by step, since a service manager that restricts set-user-ID files
+ * (RestrictSUIDSGID) refuses openat2(2) with ENOSYS. */
+int open_beneath(int dir, const char *name);
+
 /* Appends what `fd`, whose name for messages is `path`, has left; at most `limit` bytes (ERR_RANGE). */
 MUST_CHECK enum err_code fd_read(struct buf *out, int fd, const char *path, size_t limit,
 				 struct err *e);

@@ -2,10 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <net/if.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -288,13 +286,9 @@ static enum err_code control_socket(void *ctx, bool on, int *out, struct err *e)
 /* The state directory is control's: nothing in it may lead this process elsewhere. */
 static int own_tls_open(const char *state_dir, const char *name)
 {
-	const struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
 	AUTO(fd_done) int dir = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
+	return dir < 0 ? -1 : open_beneath(dir, name);
 }
 
 static enum err_code open_tls(void *ctx, bool is_key, int *out, struct err *e)

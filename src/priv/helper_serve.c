@@ -2,10 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -206,16 +204,6 @@ static bool file_name_ok(const char *name)
 
 /* Beneath /etc/ufw, which is root's. */
 #define UFW_RULES "/etc/ufw/user.rules"
-
-static int open_beneath(int dir, const char *name)
-{
-	const struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-
-	return (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
-}
 
 /* What came open: a directory, or a regular file of a name that is read. */
 static enum err_code opened_check(int fd, const char *name, bool may_be_dir, struct err *e)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,6 +176,66 @@ static void handles_descriptors(void **state)
 	assert_int_equal(fd_nonblock(-1, &e), ERR_IO);
 }
 
+static void opens_beneath(void **state)
+{
+	static const struct {
+		const char *name;
+		int sys; /* 0: it opens */
+	} rows[] = {
+		{ "b/c/file", 0 },
+		{ "file", 0 },
+		{ "b", 0 },
+		{ ".", 0 },
+		{ "./b/./c/file", 0 },
+		{ "", ENOENT },
+		{ "b/", ENOENT },
+		{ "b//c", ENOENT },
+		{ "/etc/passwd", EXDEV },
+		{ "..", EXDEV },
+		{ "b/../file", EXDEV },
+		{ "b/..", EXDEV },
+		{ "link", ELOOP },
+		{ "dirlink/c", ELOOP },
+		{ "b/dirlink/file", ELOOP },
+		{ "file/x", ENOTDIR },
+		{ "none/x", ENOENT },
+		{ "b/none", ENOENT },
+		{ "dirlink", ELOOP },
+	};
+	char longer[NAME_MAX + 2], root[] = "/tmp/qanat-beneath-XXXXXX";
+	AUTO(fd_done) int top = -1, file = -1;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(top >= 0);
+	assert_int_equal(mkdirat(top, "b", 0700), 0);
+	assert_int_equal(mkdirat(top, "b/c", 0700), 0);
+	file = openat(top, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_int_equal(linkat(top, "file", top, "b/c/file", 0), 0);
+	assert_int_equal(symlinkat("file", top, "link"), 0);
+	assert_int_equal(symlinkat("b", top, "dirlink"), 0);
+	assert_int_equal(symlinkat("c", top, "b/dirlink"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int fd = open_beneath(top, rows[i].name), sys = fd < 0 ? errno : 0;
+
+		if (sys != rows[i].sys)
+			fail_msg("%s: %s", rows[i].name, strerror(sys));
+		fd_close(fd);
+	}
+	memset(longer, 'x', sizeof longer);
+	longer[sizeof longer - 1] = 0;
+	assert_int_equal(open_beneath(top, longer), -1);
+	assert_int_equal(errno, ENAMETOOLONG);
+	for (const char *const *n = (const char *const[]){ "b/c/file", "b/dirlink", "dirlink",
+							   "link", "file", NULL };
+	     *n; n++)
+		assert_int_equal(unlinkat(top, *n, 0), 0);
+	assert_int_equal(unlinkat(top, "b/c", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(top, "b", AT_REMOVEDIR), 0);
+	assert_int_equal(rmdir(root), 0);
+}
+
 #ifdef QANAT_FAULT_POINTS
 static void fails_whole_at_each_step(void **state)
 {
@@ -212,13 +273,10 @@ static void fails_whole_at_each_step(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(replaces_whole),
-		cmocka_unit_test(replaces_a_link_itself),
-		cmocka_unit_test(says_what_fails),
-		cmocka_unit_test(reads_up_to_its_limit),
-		cmocka_unit_test(makes_directories),
-		cmocka_unit_test(handles_descriptors),
-		cmocka_unit_test(fails_whole_at_each_step),
+		cmocka_unit_test(replaces_whole),    cmocka_unit_test(replaces_a_link_itself),
+		cmocka_unit_test(says_what_fails),   cmocka_unit_test(reads_up_to_its_limit),
+		cmocka_unit_test(makes_directories), cmocka_unit_test(handles_descriptors),
+		cmocka_unit_test(opens_beneath),     cmocka_unit_test(fails_whole_at_each_step),
 	};
 
 	return cmocka_run_group_tests(tests, setup, remove_all);
