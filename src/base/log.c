@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -10,6 +11,7 @@
 /* The process's own settings; set at start, read by every thread. */
 static _Atomic int level_now = LOG_INFO;
 static atomic_bool json_now;
+static atomic_bool priorities_now;
 static void (*also)(void *ctx, struct str line);
 static void *also_ctx;
 
@@ -31,6 +33,20 @@ enum log_level log_get_level(void)
 void log_json(bool on)
 {
 	atomic_store_explicit(&json_now, on, memory_order_relaxed);
+}
+
+void log_journal(const char *stream)
+{
+	char own[48];
+	struct stat st;
+	bool on = stream && fstat(STDERR_FILENO, &st) == 0;
+
+	if (on) {
+		(void)snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)st.st_dev,
+			       (unsigned long long)st.st_ino);
+		on = !strcmp(own, stream);
+	}
+	atomic_store_explicit(&priorities_now, on, memory_order_relaxed);
 }
 
 bool log_level_parse(struct str s, enum log_level *out)
@@ -156,6 +172,20 @@ static void also_put(int64_t real_ns, enum log_level level, const char *event,
 		also(also_ctx, buf_view(&line));
 }
 
+/* What syslog(3) calls LOG_ERR and so on. */
+static void add_priority(struct buf *line, enum log_level level)
+{
+	static const char digits[] = {
+		[LOG_ERROR] = '3', [LOG_WARN] = '4', [LOG_INFO] = '6', [LOG_DEBUG] = '7'
+	};
+
+	if (!atomic_load_explicit(&priorities_now, memory_order_relaxed))
+		return;
+	buf_char(line, '<');
+	buf_char(line, digits[level]);
+	buf_char(line, '>');
+}
+
 /* One write, so that lines of several threads do not mix. */
 static void put(struct str s)
 {
@@ -184,8 +214,10 @@ void log_event(struct log_site *site, enum log_level level, const char *event,
 	if (held) { /* said before the event that was let through */
 		const struct log_field f[] = { F_STR("held", event), F_INT("times", held) };
 
+		add_priority(&line, level);
 		log_format(&line, json, clock_real_ns(), level, "log.held_back", f, ARRAY_LEN(f));
 	}
+	add_priority(&line, level);
 	log_format(&line, json, clock_real_ns(), level, event, fields, n);
 	also_put(clock_real_ns(), level, event, fields, n);
 	put(buf_ok(&line) ? buf_view(&line) : STR("error log.out_of_memory\n"));

@@ -47,6 +47,9 @@ enum log_level log_get_level(void);
 /* "silent", "error", "warn"/"warning", "info", "debug"/"verbose". */
 MUST_CHECK bool log_level_parse(struct str s, enum log_level *out);
 void log_json(bool on);
+/* When stderr leads to the journal, as `stream` ("DEVICE:INODE", sd-daemon(3): the variable JOURNAL_STREAM;
+ * NULL: it does not) says, each line begins with its priority, as "<4>", which the journal takes off. */
+void log_journal(const char *stream);
 /* Every line that is written also goes to fn, with its time in front (RFC 3339, UTC), from whatever
  * thread; fn does not log.  NULL ends it.  While no other thread runs that logs. */
 void log_also(void (*fn)(void *ctx, struct str line), void *ctx);

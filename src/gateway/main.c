@@ -104,6 +104,7 @@ int main(int argc, char **argv)
 	api_json_init();
 	if (argc == 2 && strcmp(argv[1], "--man") == 0) /* for the build */
 		return show_manual();
+	log_journal(getenv("JOURNAL_STREAM"));
 	if (process_harden(&e) || restart_init(&r, argc, argv, &e)) {
 		LOG_ERR("gateway.start_failed", F_ERR(&e));
 		return EXIT_FAILURE;

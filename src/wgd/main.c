@@ -127,6 +127,7 @@ static enum err_code run(const struct wgd_options *o, struct err *e)
 	bool keep_log = o->log_level_text && o->log_level != LOG_SILENT;
 	enum err_code rc = process_harden(e);
 
+	log_journal(getenv("JOURNAL_STREAM"));
 	if (rc)
 		return rc;
 	if (!crypto_init())

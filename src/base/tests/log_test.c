@@ -2,6 +2,7 @@
 #include "base/tests/cm.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -133,6 +134,39 @@ static void at_each_level(void)
 	LOG_TRACE("a.debug");
 }
 
+static void to_the_journal(void)
+{
+	char stream[48];
+	struct stat st;
+
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	(void)snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev,
+		       (unsigned long long)st.st_ino);
+	log_journal(stream);
+	at_each_level();
+	log_journal("1:1"); /* of another descriptor, as one that was redirected since */
+	LOG_ERR("b.error");
+	log_journal(stream);
+	log_journal(NULL);
+	LOG_ERR("c.error");
+}
+
+static void says_priorities_to_the_journal(void **state)
+{
+	char text[1000];
+
+	(void)state;
+	log_set_level(LOG_DEBUG);
+	captured(text, sizeof text, to_the_journal);
+	log_set_level(LOG_INFO);
+	assert_string_equal(text, "<3>error a.error\n"
+				  "<4>warn a.warn n=1\n"
+				  "<6>info a.info n=1 s=t\n"
+				  "<7>debug a.debug\n"
+				  "error b.error\n"
+				  "error c.error\n");
+}
+
 static void writes_what_the_level_allows(void **state)
 {
 	char text[1000];
@@ -195,6 +229,7 @@ int main(void)
 		cmocka_unit_test(parses_levels),
 		cmocka_unit_test(limits_each_site),
 		cmocka_unit_test(writes_what_the_level_allows),
+		cmocka_unit_test(says_priorities_to_the_journal),
 		cmocka_unit_test(says_how_many_were_held_back),
 	};
 
