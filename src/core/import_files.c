@@ -32,6 +32,16 @@ static enum err_code read_whole(struct buf *out, int fd, const char *name, size_
 	return fd_read(out, fd, name, limit, e);
 }
 
+/* Root is refused nothing: under the unit, the helper is not root. */
+static enum err_code not_readable(const char *name, struct err *e)
+{
+	return err_set(e, ERR_DENIED,
+		       "%s: Permission denied: this gateway does not run as root: make a copy that "
+		       "its user "
+		       "may read, not below /root, /home or /tmp",
+		       name);
+}
+
 /* ERR_NOT_FOUND, with `e` untouched, when there is no such file. */
 static enum err_code file_load(struct buf *out, const struct place *dir, const char *name,
 			       size_t limit, struct err *e)
@@ -44,6 +54,8 @@ static enum err_code file_load(struct buf *out, const struct place *dir, const c
 		return ERR_NOT_FOUND;
 	if (rc && (why.sys == ELOOP || why.sys == EXDEV))
 		return err_set(e, ERR_DENIED, "%s is, or leads through, a symbolic link", name);
+	if (rc && why.sys == EACCES)
+		return not_readable(name, e);
 	if (rc) {
 		if (e)
 			*e = why;
@@ -277,6 +289,8 @@ static enum err_code path_open(int *out, const char *path, const struct import_o
 
 	if (rc && why.sys == ELOOP)
 		return err_set(e, ERR_DENIED, "%s is a symbolic link", path);
+	if (rc && why.sys == EACCES)
+		return not_readable(path, e);
 	if (rc && why.sys)
 		return err_sys(e, why.sys, "%s", path);
 	if (rc && e)
