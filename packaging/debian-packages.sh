@@ -23,7 +23,7 @@ QANAT_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libssl-dev libs
 QANAT_RUNTIME_PACKAGES="nftables"
 QANAT_CHECK_PACKAGES="libcmocka-dev clang clang-format $(clang_runtime_package)
 	wireguard-tools wireguard-go iperf3 iproute2 iputils-ping socat curl jq openssl bind9-dnsutils tcpdump
-	python3 python3-minimal zsh strace valgrind ethtool mandoc procps xxd zbar-tools binutils util-linux"
+	python3 python3-minimal zsh strace valgrind ethtool mandoc procps xxd zbar-tools binutils util-linux systemd"
 # For a virtual machine whose kernel has WireGuard (tests/interop).
 QANAT_GUEST_PACKAGES="qemu-system-x86 busybox-static cpio kmod xz-utils"
 
