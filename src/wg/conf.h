@@ -21,7 +21,8 @@
 #define WG_CONF_MTU_MIN 576
 
 struct wg_conf_peer {
-	char *name; /* from a "# Client: NAME" or "# NAME" comment in front, or NULL */
+	char *name; /* from a comment "# Client: NAME" or "# NAME" in front of [Peer], else from one in the line
+		     * behind it; or NULL */
 	struct public_key public_key;
 	bool has_psk;
 	struct psk psk;

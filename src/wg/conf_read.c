@@ -415,14 +415,17 @@ static enum err_code peers_grow(struct reader *r)
 	return ERR_OK;
 }
 
-/* The name in a comment in front of [Peer]; none is no error. */
+/* The name in a comment in front of [Peer] or right behind it; none is no error.  A setting that was switched
+ * off is no name: it may be a key. */
 static enum err_code peer_name(struct reader *r)
 {
 	struct str name = str_trim(r->comment);
 
 	if (str_starts(name, STR("Client:")))
 		name = str_trim((struct str){ name.p + 7, name.n - 7 });
-	if (!wg_conf_name_ok(name))
+	else if (name.n && memchr(name.p, '=', name.n))
+		return ERR_OK;
+	if (peer_now(r)->name || !wg_conf_name_ok(name))
 		return ERR_OK;
 	peer_now(r)->name = str_dup(name);
 	return peer_now(r)->name ? ERR_OK : fail_memory(r);
@@ -498,13 +501,15 @@ static enum err_code read_line(struct reader *r, struct str line)
 			 str_trim((struct str){ eq + 1, text.n - (size_t)(eq - text.p) - 1 }));
 }
 
-/* Remembers a line that is a comment and nothing else, for the section that may follow. */
-static void note_comment(struct reader *r, struct str line)
+/* Remembers a line that is a comment and nothing else, for the section that may follow, or has just begun. */
+static enum err_code note_comment(struct reader *r, struct str line)
 {
 	line = str_trim(line);
 	r->comment = (struct str){ 0 };
-	if (line.n && line.p[0] == '#')
-		r->comment = (struct str){ line.p + 1, line.n - 1 };
+	if (!line.n || line.p[0] != '#')
+		return ERR_OK;
+	r->comment = (struct str){ line.p + 1, line.n - 1 };
+	return r->section == IN_PEER && r->line == r->section_line + 1 ? peer_name(r) : ERR_OK;
 }
 
 /* Two sections of one peer would be merged by wg(8); here they are a mistake to be mended. */
@@ -534,7 +539,8 @@ enum err_code wg_conf_parse(struct wg_conf *out, struct str text, const char *na
 	while (!rc && str_cut(&text, '\n', &line)) {
 		r.line++;
 		rc = read_line(&r, line);
-		note_comment(&r, line);
+		if (!rc)
+			rc = note_comment(&r, line);
 	}
 	if (!rc)
 		rc = section_end(&r);
