@@ -22,6 +22,7 @@ struct import {
 	uint16_t port;
 	struct ip_prefix address; /* the server's in the tunnel; zero: not said */
 	struct ip_prefix network; /* host bits clear */
+	struct ip_prefix address6; /* the server's in the tunnel; zero: not said */
 	struct ip_addr dns[2];
 	char host[SETTINGS_HOST_MAX + 1]; /* by which clients reach the server; empty: not said */
 	bool restart_after_add;

@@ -77,6 +77,35 @@ static void network_take(struct taking *t)
 	import_warning(&t->m, "the server's own address becomes %s; it was %s", own, was);
 }
 
+/* Clients keep their IPv6 addresses, where host numbers allow it: address_check tells of those that change. */
+static void network6_take(struct taking *t)
+{
+	struct ip_prefix server, network = t->m.address6;
+	struct settings with = t->new;
+	char text[PREFIX_TEXT_MAX], own[IP_TEXT_MAX], was[IP_TEXT_MAX];
+	struct err e;
+
+	if (network.addr.family == IP_NONE)
+		return;
+	if (t->old.network6.addr.family == IP_NONE) {
+		import_warning(&t->m, "the tunnel's IPv6 is left out: it is off here");
+		return;
+	}
+	ip_prefix_mask(&network);
+	ip_prefix_format(text, &network);
+	if (settings_parse(&with, SETTING_NETWORK6, str_of(text), &e)) {
+		import_warning(&t->m, "the tunnel's IPv6 becomes another: %s", e.msg);
+		return;
+	}
+	t->new.network6 = with.network6;
+	server = settings_server_address(&t->new.network6);
+	if (ip_eq(&t->m.address6.addr, &server.addr))
+		return;
+	ip_format(own, &server.addr);
+	ip_format(was, &t->m.address6.addr);
+	import_warning(&t->m, "the server's own address becomes %s; it was %s", own, was);
+}
+
 static void endpoint_take(struct taking *t)
 {
 	struct core *c = t->core;
@@ -108,6 +137,7 @@ static void fresh_take(struct taking *t)
 		network_take(t);
 	else
 		import_conflict(m, "the network is not in the files");
+	network6_take(t);
 	for (size_t i = 0; i < ARRAY_LEN(m->dns); i++) {
 		if (m->dns[i].family != IP_NONE)
 			t->new.dns[i] = m->dns[i];
@@ -165,10 +195,24 @@ static uint64_t host_number(const struct settings *s, const struct ip_addr *ip)
 	return n >= SETTINGS_FIRST_CLIENT && n <= settings_last_client(&s->network) ? n : 0;
 }
 
+static void address6_compare(struct taking *t, const struct client *c, const struct ip_addr *was)
+{
+	char old[IP_TEXT_MAX], new[IP_TEXT_MAX] = "none";
+
+	if (was->family == IP_NONE || ip_eq(was, &c->ip6))
+		return;
+	ip_format(old, was);
+	if (c->ip6.family != IP_NONE)
+		ip_format(new, &c->ip6);
+	import_warning(&t->m, "client %s: its IPv6 address becomes %s; it was %s", c->name, new,
+		       old);
+}
+
 static void address_check(struct taking *t, struct client *c)
 {
 	char ip[IP_TEXT_MAX], network[PREFIX_TEXT_MAX];
 	uint64_t n = host_number(&t->new, &c->ip);
+	struct ip_addr was = c->ip6;
 
 	if (n == 0) {
 		ip_format(ip, &c->ip);
@@ -181,6 +225,7 @@ static void address_check(struct taking *t, struct client *c)
 	if (t->new.network6.addr.family != IP_NONE && !ip_prefix_host(&t->new.network6, n, &c->ip6))
 		import_conflict(&t->m, "client %s: the IPv6 network has no host %" PRIu64, c->name,
 				n);
+	address6_compare(t, c, &was);
 }
 
 /* A peer without a comment is named by its place. */
@@ -272,11 +317,28 @@ static enum err_code clients_check(struct taking *t, struct err *e)
 
 /* ---- taking over ---- */
 
+/* An option that this run was started with must not undo at the next start what was taken over. */
+static enum err_code option_overrule(const struct taking *t, enum setting which, struct err *e)
+{
+	AUTO(buf_done) struct buf old = { .limit = STORE_VALUE_MAX };
+	AUTO(buf_done) struct buf new = { .limit = STORE_VALUE_MAX };
+
+	settings_format(&t->old, which, &old);
+	settings_format(&t->new, which, &new);
+	return str_eq(buf_view(&old), buf_view(&new))
+		       ? ERR_OK
+		       : settings_overrule(t->core->store, which, t->core->given->v[which], e);
+}
+
 static enum err_code store_all(const struct taking *t, struct err *e)
 {
-	static const enum setting taken[] = { SETTING_PORT,	     SETTING_NETWORK,
-					      SETTING_ENDPOINT,	     SETTING_DNS_PRIMARY,
-					      SETTING_DNS_SECONDARY, SETTING_RESTART_AFTER_ADD };
+	static const enum setting taken[] = { SETTING_PORT,
+					      SETTING_NETWORK,
+					      SETTING_NETWORK6,
+					      SETTING_ENDPOINT,
+					      SETTING_DNS_PRIMARY,
+					      SETTING_DNS_SECONDARY,
+					      SETTING_RESTART_AFTER_ADD };
 	struct store *s = t->core->store;
 	enum err_code rc = ERR_OK;
 
@@ -284,6 +346,8 @@ static enum err_code store_all(const struct taking *t, struct err *e)
 		rc = settings_put(&t->new, s, taken[i], e);
 	if (rc == ERR_OK)
 		rc = settings_overrule(s, SETTING_NETWORK, t->core->network_given, e);
+	for (size_t i = 0; rc == ERR_OK && t->core->given && i < ARRAY_LEN(taken); i++)
+		rc = option_overrule(t, taken[i], e);
 	if (rc == ERR_OK && t->is_fresh)
 		rc = store_set_secret(s, CORE_SERVER_KEY, t->m.key.b, sizeof t->m.key.b, e);
 	for (size_t i = 0; rc == ERR_OK && i < t->m.n; i++)
@@ -393,8 +457,9 @@ static json_t *settings_json(const struct taking *t)
 	char key[KEY_TEXT_MAX];
 
 	public_key_text(key, &t->server);
-	return json_pack("{s:s,s:i,s:o,s:o,s:o}", "public_key", key, "port", (int)t->new.port,
-			 "network", setting_json(&t->new, SETTING_NETWORK), "endpoint",
+	return json_pack("{s:s,s:i,s:o,s:o,s:o,s:o}", "public_key", key, "port", (int)t->new.port,
+			 "network", setting_json(&t->new, SETTING_NETWORK), "network6",
+			 setting_json(&t->new, SETTING_NETWORK6), "endpoint",
 			 setting_json(&t->new, SETTING_ENDPOINT), "dns",
 			 core_dns_servers_json(&t->new));
 }

@@ -69,6 +69,9 @@ static void client_row(struct import *m, const char *file, const json_t *row)
 	}
 	if (!ip_parse(text_at(row, "ip"), &c.ip) || c.ip.family != IP_V4)
 		import_conflict(m, "%s: %s: ip is not an IPv4 address", file, shown);
+	if (text_at(row, "ipv6").n &&
+	    (!ip_parse(text_at(row, "ipv6"), &c.ip6) || c.ip6.family != IP_V6))
+		import_conflict(m, "%s: %s: ipv6 is not an IPv6 address", file, shown);
 	if (enabled && !json_is_boolean(enabled))
 		import_conflict(m, "%s: %s: enabled must be true or false", file, shown);
 	if (created.n && !time_read(created, &c.created_ns))
@@ -210,7 +213,8 @@ enum err_code import_json_text(struct import *m, const char *file, struct str te
 			       API_JSON_DEPTH_MAX);
 	root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &why);
 	if (!root)
-		return err_set(e, ERR_INVALID, "%s, line %d: it is not JSON", file, why.line);
+		return err_set(e, ERR_INVALID, "%s, line %d: it is not JSON, or has a name twice",
+			       file, why.line);
 	is_phantom = json_object_get(root, "wireguard") || json_object_get(root, "server");
 	is_clients = json_object_get(root, "_default") || json_object_get(root, "clients");
 	if (is_phantom)

@@ -290,7 +290,7 @@ jq -n --arg k "$server_key" --arg p "$(wg pubkey <<<"$server_key")" '{version: "
 jq -n --arg k "$john_key" --arg p "$(wg pubkey <<<"$john_key")" --arg s "$psk" '{_default: {"1": {name: "john-laptop", ip: "10.66.0.7",
 	private_key: $k, public_key: $p, preshared_key: $s, created: "2025-01-30T10:15:00", enabled: true}}}' >"$phantom/data/clients.db"
 mv "$state" "$work/state.before"
-check "a new gateway starts" gateway_start
+check "a new gateway starts" gateway_start --port 51998
 a=$(q core import_installation path="$phantom" dry_run=true)
 check_eq "a dry run shows it" "true 1 0" "$(jq -r '.data | "\(.dry_run) \(.clients | length) \(.clients_imported)"' <<<"$a")"
 check_eq "and changes nothing" "10.8.0.0/24 0" "$(q core get_subnet_info | jq -r '.data | "\(.current_subnet) \(.clients.total)"')"
@@ -304,8 +304,9 @@ check_eq "and its private key" "$john_key" "$(jq -r .data.client.private_key <<<
 check_has "an export names the server from before" "$(jq -r .data.config <<<"$a")" '^Endpoint = 198\.51\.100\.7:51999$'
 check_eq "once more is once too many" VALIDATION_ERROR "$(code core import_installation path="$phantom")"
 stop "$gateway"
-check "it starts again" gateway_start
+check "it starts again" gateway_start --port 51998
 check "and is that server still" whole 10.66.0.0/24 10.66.0.1/24 10.66.0.7
+check_eq "at its port, whatever the option of before says" 51999 "$(ns G wg show "$if_g" listen-port)"
 for f in clients.db phantom.json wg_main.conf; do q core show_file name=$f | jq -r .data.content >"$work/view.$f"; done
 stop "$gateway"
 rm -rf "$state"

@@ -261,6 +261,103 @@ static void one_file_of_wg_quick(void **state)
 	assert_int_equal(h.peer_count, 2);
 }
 
+/* The comments of the scripts by which many installations were made. */
+static void names_of_scripts(void **state)
+{
+	static const char *const names[] = { "laptop",		"phone", "tablet",
+					     "end_of_the_hall", "desk",	 "peer-7" };
+
+	(void)state;
+	put("wg0.conf",
+	    SERVER_CONF PEER("1", "### Client laptop\n",
+			     "10.66.0.2/32") PEER("2", "### begin phone ###\n", "10.66.0.3/32")
+		    PEER("3", "### end phone ###\n# BEGIN_PEER tablet\n", "10.66.0.4/32")
+			    PEER("4", "# END_PEER tablet\n# end of the hall\n",
+				 "10.66.0.5/32") "[Peer]\n# desk\nPublicKey = %P5\nAllowedIPs = "
+						 "10.66.0.6/32\n"
+						 "# PresharedKey = %S7\n" PEER("6",
+									       "# END_PEER desk\n",
+									       "10.66.0.7/32"));
+	done(import("/wg0.conf", false));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_int_equal(stored(names[i]).ip.b[3], (int)i + 2);
+}
+
+/* What was switched off may be a key: it is neither a name nor said. */
+static void a_key_is_no_name(void **state)
+{
+	char key[KEY_TEXT_MAX], *text;
+	json_t *answer;
+
+	(void)state;
+	put("wg0.conf", SERVER_CONF PEER("1", "# PresharedKey = %S7\n", "10.66.0.2/32")
+				PEER("2", "#PresharedKey=%S7\n", "10.66.0.3/32"));
+	answer = import("/wg0.conf", true);
+	text = json_dumps(answer, 0);
+	assert_null(strstr(text, "PresharedKey"));
+	assert_null(strstr(text, secret_text(key, 7)));
+	assert_non_null(strstr(text, "peer-3"));
+	free(text);
+	json_decref(answer);
+}
+
+static const char *warning_at(const json_t *answer, size_t i)
+{
+	const char *text = json_string_value(json_array_get(at(answer, "data/warnings"), i));
+
+	return text ? text : "";
+}
+
+#define SERVER6(address)                                                            \
+	"[Interface]\nPrivateKey = %S9\nAddress = 10.66.0.1/24\nAddress = " address \
+	"\nListenPort = 51999\n"
+
+/* Clients keep their IPv6 addresses, and it is said where they cannot. */
+static void ipv6_is_taken_over(void **state)
+{
+	static const struct {
+		const char *conf, *warning; /* "": none */
+		const char *ip6; /* of the client 10.66.0.2 */
+		const char *why;
+	} rows6[] = {
+		{ SERVER6("fd42:42::1/64") PEER("1", "# a\n", "10.66.0.2/32, fd42:42::2/128"), "",
+		  "fd42:42::2", "as it was" },
+		{ SERVER6("fd42:42::1/64") PEER("1", "# a\n", "10.66.0.2/32, fd42:42::7/128"),
+		  "client a: its IPv6 address becomes fd42:42::2; it was fd42:42::7", "fd42:42::2",
+		  "another host number" },
+		{ SERVER6("fd42:42::1/64") PEER("1", "# a\n", "10.66.0.2/32"), "", "fd42:42::2",
+		  "the client had none" },
+		{ SERVER6("fd42:42::5/64") PEER("1", "# a\n", "10.66.0.2/32"),
+		  "the server's own address becomes fd42:42::1; it was fd42:42::5", "fd42:42::2",
+		  "the server is not the first host" },
+		{ SERVER6("fd42:42::1/112") PEER("1", "# a\n", "10.66.0.2/32"),
+		  "the tunnel's IPv6 becomes another: network6 fd42:42::/112 must be", "fd00:8::2",
+		  "a network too small" },
+		{ SERVER6("fd42:42::1/64\nAddress = fd43::1/64") PEER("1", "# a\n", "10.66.0.2/32"),
+		  "the IPv6 address fd43::1/64 is left out", "fd42:42::2", "two networks" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows6); i++) {
+		const char *ip6;
+		json_t *answer;
+
+		put("wg0.conf", rows6[i].conf);
+		answer = import("/wg0.conf", true);
+		ip6 = json_string_value(
+			json_object_get(json_array_get(at(answer, "data/clients"), 0), "ipv6"));
+		if (!strstr(warning_at(answer, 0), rows6[i].warning) ||
+		    (!*rows6[i].warning && *warning_at(answer, 0)) || !ip6 ||
+		    strcmp(ip6, rows6[i].ip6) != 0)
+			fail_msg("%s: %s, %s", rows6[i].why, ip6, warning_at(answer, 0));
+		json_decref(answer);
+	}
+	put("wg0.conf", rows6[0].conf);
+	done(import("/wg0.conf", false));
+	assert_int_equal(h.core.settings.network6.addr.b[1], 0x42);
+	assert_int_equal(stored("a").ip6.b[1], 0x42);
+}
+
 /* ---- what is against it ---- */
 
 static const struct {
@@ -456,10 +553,17 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, end)
 	const struct CMUnitTest tests[] = {
-		T(a_phantom_installation),	 T(files_of_wg_quick),
-		T(one_file_of_wg_quick),	 T(conflicts_are_named),
-		T(broken_files_are_named),	 T(nobody_is_led_elsewhere),
-		T(two_servers_are_one_too_many), T(another_server_beside_our_clients),
+		T(a_phantom_installation),
+		T(files_of_wg_quick),
+		T(one_file_of_wg_quick),
+		T(names_of_scripts),
+		T(a_key_is_no_name),
+		T(ipv6_is_taken_over),
+		T(conflicts_are_named),
+		T(broken_files_are_named),
+		T(nobody_is_led_elsewhere),
+		T(two_servers_are_one_too_many),
+		T(another_server_beside_our_clients),
 		T(each_failure_puts_all_back),
 	};
 
