@@ -42,19 +42,49 @@ static bool ufw_enabled(struct str conf)
 	return false;
 }
 
-/* ufw keeps each rule as it was given: "### tuple ### allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in". */
-static bool tuple_allows(struct str line, const char *port)
+/* "51820", "51000:52000", "80,443,51820:51830", "any". */
+static bool ports_have(struct str ports, uint16_t port)
 {
-	struct str action, proto, dport;
+	struct str piece, first;
+	uint32_t low, high;
+
+	if (str_eq(ports, STR("any")))
+		return true;
+	while (str_cut(&ports, ',', &piece)) {
+		if (!str_cut(&piece, ':', &first) || !u32_parse(first, 0, UINT16_MAX, &low))
+			continue;
+		high = low;
+		if (piece.n && !u32_parse(piece, low, UINT16_MAX, &high))
+			continue;
+		if (port >= low && port <= high)
+			return true;
+	}
+	return false;
+}
+
+enum verdict { SAYS_NOTHING, LETS_IN, KEEPS_OUT };
+
+/* ufw keeps each rule as it was given: "### tuple ### allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in", which is
+ * action, protocol, port and address here, port and address there, direction.  A rule for some sources only says
+ * nothing of others. */
+static enum verdict tuple_says(struct str line, uint16_t port)
+{
+	struct str f[7];
 
 	if (!str_starts(line, STR("### tuple ### ")))
-		return false;
+		return SAYS_NOTHING;
 	line.p += 14;
 	line.n -= 14;
-	return str_cut(&line, ' ', &action) && str_cut(&line, ' ', &proto) &&
-	       str_cut(&line, ' ', &dport) && str_eq(action, STR("allow")) &&
-	       (str_eq(proto, STR("udp")) || str_eq(proto, STR("any"))) &&
-	       (str_eq(dport, str_of(port)) || str_eq(dport, STR("any")));
+	for (size_t i = 0; i < ARRAY_LEN(f); i++) {
+		if (!str_cut(&line, ' ', &f[i]))
+			return SAYS_NOTHING;
+	}
+	if ((!str_eq(f[1], STR("udp")) && !str_eq(f[1], STR("any"))) || !ports_have(f[2], port) ||
+	    !str_eq(f[4], STR("any")) || !str_eq(f[5], STR("0.0.0.0/0")) ||
+	    !str_starts(f[6], STR("in")))
+		return SAYS_NOTHING;
+	return str_starts(f[0], STR("allow")) || str_starts(f[0], STR("limit")) ? LETS_IN
+										: KEEPS_OUT;
 }
 
 /* A file that root alone may read.  False where it cannot be. */
@@ -67,28 +97,27 @@ static bool host_file_read(struct buf *out, const struct core *c, const char *pa
 	return fd_read(out, fd, path, UFW_FILE_MAX, NULL) == ERR_OK;
 }
 
-static bool ufw_allows(const struct core *c, const char *port)
+/* The first rule that says something counts; none keeps out. */
+static const char *ufw_says(const struct core *c, uint16_t port)
 {
 	AUTO(buf_done) struct buf rules = { 0 };
+	enum verdict says = SAYS_NOTHING;
 	struct str rest, line;
 
 	if (!host_file_read(&rules, c, UFW_RULES))
-		return false;
+		return "unknown"; /* under the unit nobody of us is root */
 	rest = buf_view(&rules);
-	while (str_cut(&rest, '\n', &line)) {
-		if (tuple_allows(line, port))
-			return true;
-	}
-	return false;
+	while (!says && str_cut(&rest, '\n', &line))
+		says = tuple_says(str_trim(line), port);
+	return says == LETS_IN ? "allowed" : "not allowed";
 }
 
 static json_t *ufw_json(const struct core *c, uint16_t port)
 {
 	AUTO(buf_done) struct buf conf = { 0 };
-	char number[8], name[16];
+	char name[16];
 	bool installed, enabled;
 
-	(void)snprintf(number, sizeof number, "%u", port);
 	(void)snprintf(name, sizeof name, "port_%u", port);
 	installed = host_file_read(&conf, c, UFW_CONF);
 	enabled = installed && ufw_enabled(buf_view(&conf));
@@ -96,8 +125,7 @@ static json_t *ufw_json(const struct core *c, uint16_t port)
 			 enabled     ? "active"
 			 : installed ? "inactive"
 				     : "not installed",
-			 name, !enabled || ufw_allows(c, number) ? "allowed" : "not allowed",
-			 "enabled", enabled);
+			 name, enabled ? ufw_says(c, port) : "allowed", "enabled", enabled);
 }
 
 /* ---- ports ---- */

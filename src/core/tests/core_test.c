@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -450,6 +452,80 @@ static void shows_the_status(void **state)
 	json_decref(data);
 }
 
+/* ---- ufw, whose files are these ---- */
+
+static const char *ufw_conf, *ufw_rules; /* NULL: it cannot be read */
+
+static enum err_code ufw_open(void *ctx, const char *path, const char *name, int *out,
+			      struct err *e)
+{
+	const char *text = strcmp(path, "/etc/ufw/ufw.conf") == 0     ? ufw_conf
+			   : strcmp(path, "/etc/ufw/user.rules") == 0 ? ufw_rules
+								      : NULL;
+
+	(void)ctx;
+	(void)name;
+	if (!text)
+		return err_sys(e, EACCES, "open %s", path);
+	*out = memfd_create("ufw", MFD_CLOEXEC);
+	assert_int_equal(write(*out, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(lseek(*out, 0, SEEK_SET), 0);
+	return ERR_OK;
+}
+
+#define TUPLE(rest) "*filter\n### tuple ### " rest "\n-A ufw-user-input -j ACCEPT\n"
+
+static void tells_what_ufw_says(void **state)
+{
+	static const struct {
+		const char *conf, *rules, *status, *port;
+	} rows[] = {
+		{ NULL, NULL, "not installed", "allowed" },
+		{ "ENABLED=no\n", TUPLE(""), "inactive", "allowed" },
+		{ "# ufw\nENABLED=yes\n", NULL, "active", "unknown" },
+		{ "ENABLED=yes\n", "", "active", "not allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in"), "active",
+		  "allowed" },
+		{ "ENABLED=yes\n", TUPLE("limit any 51820 0.0.0.0/0 any 0.0.0.0/0 in"), "active",
+		  "allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 51000:52000 0.0.0.0/0 any 0.0.0.0/0 in"),
+		  "active", "allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 53,51810:51820 0.0.0.0/0 any 0.0.0.0/0 in"),
+		  "active", "allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 51821:52000 0.0.0.0/0 any 0.0.0.0/0 in"),
+		  "active", "not allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow tcp 51820 0.0.0.0/0 any 0.0.0.0/0 in"), "active",
+		  "not allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 51820 0.0.0.0/0 any 192.0.2.0/24 in"), "active",
+		  "not allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 out"), "active",
+		  "not allowed" },
+		{ "ENABLED=yes\n",
+		  TUPLE("deny udp 51820 0.0.0.0/0 any 0.0.0.0/0 in")
+			  TUPLE("allow udp 51820 0.0.0.0/0 any 0.0.0.0/0 in"),
+		  "active", "not allowed" },
+		{ "ENABLED=yes\n",
+		  TUPLE("allow any any 0.0.0.0/0 any 0.0.0.0/0 in_eth0 comment=78"), "active",
+		  "allowed" },
+		{ "ENABLED=yes\n", TUPLE("allow udp 51820"), "active", "not allowed" },
+	};
+
+	(void)state;
+	h.core.host.open_file = ufw_open;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_t *data;
+
+		ufw_conf = rows[i].conf;
+		ufw_rules = rows[i].rules;
+		data = data_of("get_firewall_status", "{}");
+		if (strcmp(text_at(data, "ufw.status"), rows[i].status) != 0 ||
+		    strcmp(text_at(data, "ufw.port_51820"), rows[i].port) != 0)
+			fail_msg("%s: %s, %s", rows[i].rules, text_at(data, "ufw.status"),
+				 text_at(data, "ufw.port_51820"));
+		json_decref(data);
+	}
+}
+
 /* Only export_client shows secrets. */
 static void shows_no_secrets(void **state)
 {
@@ -857,6 +933,7 @@ int main(void)
 		T(shows_who_is_connected),
 		T(exports_a_client),
 		T(shows_the_status),
+		T(tells_what_ufw_says),
 		T(shows_no_secrets),
 		T(restarts_after_an_addition),
 		T(restores_peers),
