@@ -270,6 +270,56 @@ static void object_draw(struct buf *out, const struct term *t, json_t *object, s
 		section_draw(out, t, key, v, indent, depth);
 }
 
+/* Whether no value is rows itself, which no cell of a table holds. */
+static bool rows_fit(json_t *rows)
+{
+	const char *key;
+	json_t *row, *v;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		json_object_foreach(row, key, v) if (is_rows(v)) return false;
+	}
+	return true;
+}
+
+/* The name of the first value that is a text of one line, or NULL. */
+static const char *first_text(json_t *row)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(row, key, v) if (json_is_string(v) && !is_nested(v)) return key;
+	return NULL;
+}
+
+/* Rows that have rows of their own: each under its first text. */
+static void rows_listed(struct buf *out, const struct term *t, json_t *rows, size_t indent,
+			unsigned depth)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *key = first_text(row);
+		json_t *rest = json_copy(row);
+
+		if (key) {
+			indent_add(out, indent);
+			buf_z(out, term_style(t, TERM_BOLD));
+			buf_escaped(out, view_field(row, key));
+			buf_printf(out, "%s\n", term_style(t, TERM_PLAIN));
+			json_object_del(rest, key);
+		}
+		if (json_object_size(rest))
+			value_draw(out, t, rest, indent + (key ? INDENT : 0), depth + 1);
+		out->full |= !rest;
+		json_decref(rest);
+	}
+}
+
 static void value_draw(struct buf *out, const struct term *t, json_t *v, size_t indent,
 		       unsigned depth)
 {
@@ -280,7 +330,10 @@ static void value_draw(struct buf *out, const struct term *t, json_t *v, size_t 
 		return;
 	}
 	if (is_rows(v)) {
-		rows_draw(out, t, v, indent);
+		if (rows_fit(v) || depth >= DEPTH_MAX)
+			rows_draw(out, t, v, indent);
+		else
+			rows_listed(out, t, v, indent, depth);
 		return;
 	}
 	flat_add(&text, NULL, v);

@@ -192,6 +192,11 @@ static const struct {
 	{ "x", "y", "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}",
 	  "a\n  a\n    a\n      a\n        a\n          a\n            a  {\"a\":1}\n",
 	  "deep nesting ends as JSON" },
+	{ "dns", "status",
+	  "{\"r\":[{\"server\":\"s1\",\"tests\":[{\"d\":\"a\",\"ok\":true}]},{\"tests\":[{\"d\":1}]"
+	  "},{}]}",
+	  "r\n  s1\n    tests\n      d  ok\n      a  yes\n  tests\n    d\n    1\n",
+	  "rows in rows are listed" },
 	{ "x", "y", "{\"bad\\u001bkey\":1}", "bad\\x1bkey  1\n", "keys are escaped too" },
 	{ "x", "y", "[{},{}]", "", "rows without columns" },
 	{ "x", "y", "\"text\"", "text\n", "no object at all" },
