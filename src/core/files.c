@@ -226,6 +226,49 @@ static void allowed_link(struct conf_peers *x)
 		x->p[i].allowed_ips = x->allowed[i];
 }
 
+#define COMMANDS "%s -%c FORWARD -i %%i -j ACCEPT; %s -t nat -%c POSTROUTING -o %s -j MASQUERADE"
+
+/* What wg-quick(8) would have to do for the clients, in the words of the reference: this gateway does it
+ * by itself. */
+static bool commands_add(struct wg_conf *conf, const char *program, const char *uplink)
+{
+	static const struct {
+		enum wg_conf_hook when;
+		char letter;
+	} rows[] = { { WG_POST_UP, 'A' }, { WG_POST_DOWN, 'D' } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf text = { .limit = 256 };
+		char *owned;
+
+		buf_printf(&text, COMMANDS, program, rows[i].letter, program, rows[i].letter,
+			   uplink);
+		owned = buf_ok(&text) ? str_dup(buf_view(&text)) : NULL;
+		buf_done(&text);
+		if (!owned)
+			return false;
+		conf->commands[conf->command_count].when = rows[i].when;
+		conf->commands[conf->command_count++].text = owned;
+	}
+	return true;
+}
+
+/* None without a way out. */
+static bool all_commands_add(struct wg_conf *conf, struct core *c)
+{
+	json_t *uplink = core_uplink_json(c);
+	const char *ifname = json_string_value(json_object_get(uplink, "interface"));
+	bool ok = true;
+
+	if (ifname && ifname_ok(str_of(ifname))) {
+		ok = commands_add(conf, "iptables", ifname);
+		if (ok && c->settings.network6.addr.family != IP_NONE)
+			ok = commands_add(conf, "ip6tables", ifname);
+	}
+	json_decref(uplink);
+	return ok;
+}
+
 static enum err_code wg_main_conf(struct buf *out, struct core *c, const struct secret_key *k,
 				  bool secrets, struct err *e)
 {
@@ -248,9 +291,13 @@ static enum err_code wg_main_conf(struct buf *out, struct core *c, const struct 
 		conf.addresses[conf.address_count++] = settings_server_address(&s->network6);
 	conf.peers = x.p;
 	conf.peer_count = x.n;
+	if (rc == ERR_OK && !all_commands_add(&conf, c))
+		rc = no_memory(e);
 	if (rc == ERR_OK)
 		rc = wg_conf_write(out, &conf, e);
-	wipe(&conf, sizeof conf); /* all but keys is borrowed */
+	for (size_t i = 0; i < conf.command_count; i++)
+		free(conf.commands[i].text);
+	wipe(&conf, sizeof conf); /* all else is borrowed */
 	conf_peers_done(&x);
 	return rc;
 }

@@ -166,6 +166,10 @@ check_eq "phantom.json has the server's key" "$(jq -r .server.private_key <<<"$a
 a=$(q core show_file name=wg_main.conf | jq -r .data.content)
 check_has "wg_main.conf" "$a" '^ListenPort = 51820$'
 check_has "wg_main.conf names the clients" "$a" '^# Client: alice$'
+check_has "wg_main.conf says what wg-quick would have to do" "$a" \
+	'^PostUp = iptables -A FORWARD -i %i -j ACCEPT; iptables -t nat -A POSTROUTING -o up0 -j MASQUERADE$'
+check_has "and how it is undone" "$a" \
+	'^PostDown = iptables -D FORWARD -i %i -j ACCEPT; iptables -t nat -D POSTROUTING -o up0 -j MASQUERADE$'
 check_eq "another file" CONFIG_NOT_FOUND "$(code core show_file name=../../etc/passwd)"
 
 # ---- subnet ----
