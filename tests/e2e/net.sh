@@ -184,3 +184,33 @@ stop "$gateway"
 check_eq "the gateway stops" 0 "$stopped"
 snapshot >"$work/after"
 check "and the host is as it was before" diff "$work/before" "$work/after"
+
+# ---- killed while nft is under way ----
+
+cat >"$work/nft" <<END_NFT
+#!/bin/sh
+if [ "\$1" = -f ] && [ -e $work/hold ]; then
+	echo \$\$ >$work/held
+	while [ -e $work/hold ]; do sleep 0.05; done
+fi
+exec $work/nft.real "\$@"
+END_NFT
+chmod 755 "$work/nft"
+real=$(type -P nft)
+cp "$(realpath "$real")" "$work/nft.real"
+touch "$work/hold"
+ns_spawn G gateway.log unshare -m sh -c "mount --bind '$work/nft' '$(realpath "$real")' && exec \"\$@\"" sh \
+	"$QANAT_BIN/qanat-gateway" --state "$work/state" --socket "$sock" --interface "$if_g"
+gateway=$spawned
+check "nft is under way" wait_for 20 test -s "$work/held"
+kill -KILL "$gateway"; wait "$gateway" 2>/dev/null
+ns_spawn G clean.log "$QANAT_BIN/qanat-gateway" --clean-up --state "$work/state" --socket "$sock" --interface "$if_g"
+cleaner=$spawned
+sleep 1 # one that does not wait for nft has ended by now
+rm "$work/hold"
+wait "$cleaner"
+check_eq "cleaning up succeeds" 0 $?
+check "and nft has ended" wait_for 10 gone "$(cat "$work/held")"
+check_eq "what it loaded is not left" "" "$(ns G nft list tables | grep qanat_)"
+snapshot >"$work/after"
+check "nor is anything else" diff "$work/before" "$work/after"
