@@ -504,6 +504,8 @@ static enum err_code check(struct taking *t, struct err *e)
 	if (rc)
 		return rc;
 	t->is_fresh = total == 0;
+	if (!t->m.n)
+		import_warning(&t->m, "there are no clients in the files");
 	if (t->is_fresh)
 		fresh_take(t);
 	else

@@ -54,7 +54,7 @@ static bool time_read(struct str s, int64_t *out)
 }
 
 /* Its fields; the name is checked with all others, later. */
-static void client_row(struct import *m, const char *file, const json_t *row)
+static void client_row(struct import *m, const char *file, const char *number, const json_t *row)
 {
 	struct str name = text_at(row, "name"), created = text_at(row, "created");
 	const json_t *enabled = json_object_get(row, "enabled");
@@ -62,6 +62,10 @@ static void client_row(struct import *m, const char *file, const json_t *row)
 	char shown[80];
 
 	text_escaped(shown, sizeof shown, name);
+	if (!name.n) {
+		import_conflict(m, "%s: row %.40s: name is not a text, or empty", file, number);
+		return;
+	}
 	if (!str_copy(c.name, sizeof c.name, name)) {
 		import_conflict(m, "%s: the name \"%s\" is longer than %d characters", file, shown,
 				CLIENT_NAME_MAX);
@@ -126,7 +130,7 @@ static void table_read(struct import *m, const char *file, const json_t *table, 
 		else if (json_object_get(row, "client_name") && assignments)
 			assignment_row(m, file, row);
 		else if (json_object_get(row, "name") && !assignments)
-			client_row(m, file, row);
+			client_row(m, file, key, row);
 		else if (depth == 0)
 			table_read(m, file, row, assignments, 1);
 	}
@@ -178,6 +182,18 @@ static void wireguard_read(struct import *m, const char *file, const json_t *wg)
 		import_conflict(m, "%s: wireguard.network \"%s\" is not a network", file, shown);
 }
 
+/* Clients have the public key in their files. */
+static void server_check(struct import *m, const char *file, const json_t *server,
+			 const struct secret_key *k)
+{
+	struct public_key said, own;
+
+	public_key_of(&own, k);
+	if (key_read(m, file, "server", server, "public_key", said.b) &&
+	    memcmp(&said, &own, sizeof own) != 0)
+		import_conflict(m, "%s: server.public_key is not that of server.private_key", file);
+}
+
 static void phantom_json(struct import *m, const char *file, const json_t *root)
 {
 	const json_t *server = json_object_get(root, "server");
@@ -192,6 +208,7 @@ static void phantom_json(struct import *m, const char *file, const json_t *root)
 	if (key_read(m, file, "server", server, "private_key", k.b)) {
 		secret_key_clamp(&k);
 		import_key(m, file, &k);
+		server_check(m, file, server, &k);
 	}
 	wipe(&k, sizeof k);
 	if (host.n && !str_copy(m->host, sizeof m->host, host))
@@ -216,7 +233,9 @@ enum err_code import_json_text(struct import *m, const char *file, struct str te
 		return err_set(e, ERR_INVALID, "%s, line %d: it is not JSON, or has a name twice",
 			       file, why.line);
 	is_phantom = json_object_get(root, "wireguard") || json_object_get(root, "server");
-	is_clients = json_object_get(root, "_default") || json_object_get(root, "clients");
+	/* A TinyDB in which nothing was ever stored is {}. */
+	is_clients = json_object_get(root, "_default") || json_object_get(root, "clients") ||
+		     (json_is_object(root) && !json_object_size(root));
 	if (is_phantom)
 		phantom_json(m, file, root);
 	else if (is_clients)

@@ -249,6 +249,18 @@ static void files_of_wg_quick(void **state)
 	assert_int_equal(h.peer_count, 3);
 }
 
+static void nobody_is_a_warning(void **state)
+{
+	json_t *answer;
+
+	(void)state;
+	put("phantom.json", PHANTOM);
+	answer = import("/phantom.json", true);
+	assert_string_equal(json_string_value(json_array_get(at(answer, "data/warnings"), 0)),
+			    "there are no clients in the files");
+	json_decref(answer);
+}
+
 static void one_file_of_wg_quick(void **state)
 {
 	(void)state;
@@ -366,6 +378,15 @@ static const struct {
 	const char *why;
 } rows[] = {
 	{ "clients.db", CLIENTS, "private key is not in the files", "no server" },
+	{ "phantom.json",
+	  "{\"server\":{\"private_key\":\"%S9\",\"public_key\":\"%P8\"},\"wireguard\":{\"network\":"
+	  "\"10.66.0.0/24\"}}",
+	  "server.public_key is not that of server.private_key", "another server's public key" },
+	{ "clients.db",
+	  "{\"_default\":{\"4\":{\"name\":5,\"ip\":\"10.66.0.2\",\"public_key\":\"%P1\"}}}",
+	  "row 4: name is not a text", "a number for a name" },
+	{ "clients.db", "{}", "private key is not in the files",
+	  "a table without a row, and no server" },
 	{ "wg0.conf", SERVER_CONF PEER("1", "# a\n", "10.66.0.1/32"), "no address for a client",
 	  "the server's address" },
 	{ "wg0.conf", SERVER_CONF PEER("1", "# a\n", "10.66.0.255/32"), "no address for a client",
@@ -556,6 +577,7 @@ int main(void)
 		T(a_phantom_installation),
 		T(files_of_wg_quick),
 		T(one_file_of_wg_quick),
+		T(nobody_is_a_warning),
 		T(names_of_scripts),
 		T(a_key_is_no_name),
 		T(ipv6_is_taken_over),
