@@ -64,7 +64,8 @@ static enum err_code repair(struct network *w, struct err *e)
 	w->failing = rc != ERR_OK;
 	if (rc)
 		net_guard_repaired(&w->guard, loop_now(w->loop), "a failure");
-	if (net_guard_looked(&w->guard, loop_now(w->loop)) && w->repaired)
+	/* Whoever is quick enough keeps the table from being loaded at all: a fight all the same. */
+	if (net_guard_looked(&w->guard, loop_now(w->loop)) && (w->repaired || rc == ERR_IN_USE))
 		fight(w);
 	arm(w);
 	return rc;

@@ -310,6 +310,7 @@ enum err_code nft_table_exists(const char *table, bool *exists, struct err *e)
 enum err_code nft_table_list(const char *table, struct buf *out, struct err *e)
 {
 	const char *const argv[] = { "nft", "-s", "list", "table", "inet", table, NULL };
+	struct err why = { 0 };
 	enum err_code rc;
 	bool exists = false;
 
@@ -317,7 +318,12 @@ enum err_code nft_table_list(const char *table, struct buf *out, struct err *e)
 	rc = nft_table_exists(table, &exists, e);
 	if (rc || !exists)
 		return rc;
-	rc = run_program(nft_paths, NFT_PACKAGE, argv, STR(""), out, e);
+	rc = run_program(nft_paths, NFT_PACKAGE, argv, STR(""), out, &why);
+	/* Somebody may have deleted it since. */
+	if (rc == ERR_IO && nft_table_exists(table, &exists, NULL) == ERR_OK && !exists)
+		return ERR_OK;
+	if (rc && e)
+		*e = why;
 	return rc ? err_wrap(e, rc, "read nft table inet %s", table) : ERR_OK;
 }
 
@@ -349,6 +355,8 @@ enum err_code nft_table_load_listed(const char *table, struct str text, struct b
 		if (rc)
 			return rc;
 		*generation = only_ours(counts, last);
+		if (text.n && !now.n)
+			continue; /* it was deleted at once */
 		if (*generation || (i && str_eq(buf_view(&before), buf_view(&now)))) {
 			buf_str(listing, buf_view(&now));
 			return buf_ok(listing) ? ERR_OK

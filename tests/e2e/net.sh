@@ -199,7 +199,7 @@ chmod 755 "$work/nft"
 real=$(type -P nft)
 cp "$(realpath "$real")" "$work/nft.real"
 touch "$work/hold"
-ns_spawn G gateway.log unshare -m sh -c "mount --bind '$work/nft' '$(realpath "$real")' && exec \"\$@\"" sh \
+ns_spawn G killed.log unshare -m sh -c "mount --bind '$work/nft' '$(realpath "$real")' && exec \"\$@\"" sh \
 	"$QANAT_BIN/qanat-gateway" --state "$work/state" --socket "$sock" --interface "$if_g"
 gateway=$spawned
 check "nft is under way" wait_for 20 test -s "$work/held"
