@@ -36,7 +36,8 @@ struct core_host {
 	/* Why packets of a peer went no further; false when there is no such peer.  NULL: the device
 	 * does not count that. */
 	bool (*drops)(void *ctx, const struct public_key *k, uint64_t verdicts[WG_VERDICTS]);
-	/* Calls fn for each address of the host's interfaces until it returns false. */
+	/* Calls fn for each address of the host's interfaces, and for those that further interfaces will have
+	 * when they go up, until it returns false. */
 	enum err_code (*interfaces)(void *ctx,
 				    bool (*fn)(void *arg, const char *ifname,
 					       const struct ip_prefix *address),

@@ -1,7 +1,8 @@
 /* What core asks of the running gateway (core_host). */
 #include "base/log.h"
-#include "gateway/gateway_inside.h"
 #include "core/interfaces.h"
+#include "gateway/gateway_inside.h"
+#include "tunnels/tunnels.h"
 
 static enum err_code host_change_peer(void *ctx, const struct wg_peer_change *c, struct err *e)
 {
@@ -68,10 +69,29 @@ static enum err_code host_apply(void *ctx, struct err *e)
 	return gateway_apply(ctx, e);
 }
 
+struct looking {
+	interface_fn *fn;
+	void *arg;
+	bool ended;
+};
+
+static bool look(void *arg, const char *ifname, const struct ip_prefix *address)
+{
+	struct looking *l = arg;
+
+	l->ended = !l->fn(l->arg, ifname, address);
+	return !l->ended;
+}
+
 static enum err_code host_interfaces(void *ctx, interface_fn *fn, void *arg, struct err *e)
 {
-	(void)ctx;
-	return interfaces_walk(fn, arg, e);
+	const struct gateway *g = ctx;
+	struct looking l = { .fn = fn, .arg = arg };
+	enum err_code rc = interfaces_walk(look, &l, e);
+
+	if (rc == ERR_OK && !l.ended && g->tunnels)
+		(void)tunnels_down_walk(g->tunnels, fn, arg);
+	return rc;
 }
 
 static enum err_code host_set_server(void *ctx, const struct secret_key *k, uint16_t port,

@@ -50,6 +50,27 @@ void gateway_want_fill(struct gateway *g)
 	tunnel_fill(g);
 }
 
+/* Those that are down have no address on the host yet. */
+static enum err_code tunnel_overlap(struct gateway *g, const struct ip_prefix *p, bool *overlaps,
+				    char ifname[16], struct err *e)
+{
+	struct store_tunnel *rows = calloc(STORE_TUNNELS_MAX, sizeof *rows);
+	size_t n = 0;
+	enum err_code rc = rows ? store_tunnels(g->store, rows, &n, e)
+				: err_set(e, ERR_NOMEM, "further interfaces: out of memory");
+
+	for (size_t i = 0; rc == ERR_OK && i < n && !*overlaps; i++) {
+		bool is_own = !strcmp(rows[i].name, g->core.settings.ifname);
+
+		for (size_t k = 0; k < rows[i].address_count && !is_own && !*overlaps; k++)
+			*overlaps = ip_prefix_overlap(p, &rows[i].addresses[k]);
+		if (*overlaps)
+			(void)!str_copy(ifname, 16, str_of(rows[i].name));
+	}
+	free(rows);
+	return rc;
+}
+
 /* A network that the host is already in would cut the host off from it.  With clients in it, it
  * is too late to say no. */
 static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p, struct err *e)
@@ -60,6 +81,8 @@ static enum err_code overlap_check(struct gateway *g, const struct ip_prefix *p,
 	enum err_code rc =
 		helper_net_overlap(g->helper, p, g->core.settings.ifname, &overlaps, ifname, e);
 
+	if (rc == ERR_OK && !overlaps)
+		rc = tunnel_overlap(g, p, &overlaps, ifname, e);
 	if (rc || !overlaps)
 		return rc;
 	rc = store_client_count(g->store, STR(""), &total, &enabled, e);

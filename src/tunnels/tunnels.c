@@ -296,6 +296,22 @@ void tunnels_devices_end(struct tunnels *t, bool stays)
 
 /* ---- the host ---- */
 
+bool tunnels_down_walk(struct tunnels *t,
+		       bool (*fn)(void *arg, const char *ifname, const struct ip_prefix *address),
+		       void *arg)
+{
+	bool more = true;
+
+	LIST_FOR(pos, &t->list) {
+		const struct tunnel *x = tunnel_of(pos);
+		bool is_up = x->backend && !x->lost_now;
+
+		for (size_t i = 0; more && !is_up && i < x->address_count; i++)
+			more = fn(arg, x->name, &x->addresses[i]);
+	}
+	return more;
+}
+
 static void want_one(const struct tunnels *all, const struct tunnel *t, struct net_want *w)
 {
 	struct net_tunnel *to = &w->tunnels[w->tunnel_count++];

@@ -61,6 +61,11 @@ void tunnels_start(struct tunnels *t);
 void tunnels_started(struct tunnels *t, bool made);
 /* Adds those that are up to what is wanted of the host. */
 void tunnels_want(const struct tunnels *t, struct net_want *w);
+/* Calls fn for each address of those that are down, which they will have, until it returns false; false when
+ * it did. */
+bool tunnels_down_walk(struct tunnels *t,
+		       bool (*fn)(void *arg, const char *ifname, const struct ip_prefix *address),
+		       void *arg);
 /* The helper says that a device of its has ended.  Takes NULL. */
 void tunnels_gone(struct tunnels *t, uint32_t device);
 /* Stores where peers are now. */

@@ -81,6 +81,15 @@ form='{listen_port: 51830, address: "10.9.0.1/24, fd09::1/64", mtu: 1400, dns: "
 check_eq "it is made, and not brought up" "success false" "$(put "" "$form" | tail -n +2 | jq -r '"\(.status) \(.reloaded)"')"
 check_eq "as it was said" "51830 10.9.0.1/24, fd09::1/64 1400 9.9.9.9" "$(config | jq -r '"\(.listen_port) \(.address) \(.mtu) \(.dns)"')"
 check_eq "it is down" "down 2" "$(status) $(status .wireguard.interface_count)"
+# Its network is taken, although nothing of it is on the host.
+check_has "the clients' network does not become its" "$(qanat --socket "$sock" --json core validate_subnet_change new_subnet=10.9.0.0/16)" \
+	"10\.9\.0\.0/16 overlaps with 10\.9\.0\.0/24 of interface $if_g"
+check_has "nor by force" "$(qanat --socket "$sock" --json core change_subnet new_subnet=10.9.0.0/25 confirm=true)" "overlaps with .* of interface $if_g"
+check_has "another's does not either" "$(put_at /v1/wg/qh$id "" '{address: "10.9.0.200/25"}' | tr '\n' ' ')" "^409 .*overlaps with .* of interface $if_g"
+stop "$gateway"
+check "a start with it is refused" eval '! gateway_start --network 10.9.0.0/24'
+check_has "by name" "$(cat "$work/gateway.log")" "network 10\.9\.0\.0/24 overlaps with an address of interface $if_g"
+check "the gateway starts" gateway_start
 check_eq "nothing of it is on the host" "" "$(ip -n "q${id}G" link show "$if_g" 2>/dev/null)"
 check_eq "no key in the open" "" "$(grep -rl "$key_own" "$state" 2>/dev/null)"
 pub=$(wg pubkey <<<"$key_own") key=$(wg genkey) peer=$(wg genkey | tee "$work/other" | wg pubkey) psk=$(wg genpsk)

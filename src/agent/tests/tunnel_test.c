@@ -171,6 +171,41 @@ static void refuses_what_others_have(void **state)
 	closed(a);
 }
 
+struct seen {
+	unsigned n, until;
+	char last[PREFIX_TEXT_MAX + 40];
+};
+
+static bool see(void *arg, const char *ifname, const struct ip_prefix *address)
+{
+	struct seen *s = arg;
+	char text[PREFIX_TEXT_MAX];
+
+	ip_prefix_format(text, address);
+	(void)snprintf(s->last, sizeof s->last, "%s %s", ifname, text);
+	return ++s->n != s->until;
+}
+
+/* For who asks which networks are taken: those that are down are not on the host. */
+static void tells_which_addresses_are_to_be(void **state)
+{
+	struct agent *a = opened();
+	struct seen s = { 0 };
+
+	(void)state;
+	assert_true(tunnels_down_walk(tunnels, see, &s));
+	assert_int_equal(s.n, 0);
+	(void)made(a, "qt_one", "10.9.0.1/24");
+	(void)made(a, "qt_two", "fd09::1/64");
+	assert_true(tunnels_down_walk(tunnels, see, &s));
+	assert_int_equal(s.n, 2);
+	assert_string_equal(s.last, "qt_two fd09::1/64");
+	s = (struct seen){ .until = 1 };
+	assert_false(tunnels_down_walk(tunnels, see, &s));
+	assert_string_equal(s.last, "qt_one 10.9.0.1/24");
+	closed(a);
+}
+
 static void has_room_for_fifteen(void **state)
 {
 	struct agent *a = opened();
@@ -332,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_addresses_of_hosts_only),
 		cmocka_unit_test(refuses_what_others_have),
+		cmocka_unit_test(tells_which_addresses_are_to_be),
 		cmocka_unit_test(has_room_for_fifteen),
 		cmocka_unit_test(keeps_peers_of_any_network),
 		cmocka_unit_test(becomes_what_a_file_says),
