@@ -179,13 +179,17 @@ static void left_over_remove(struct tunnel *t)
 	struct store *s = t->all->c.core->store;
 	struct store_tunnel row;
 	struct err e;
+	enum err_code rc;
 
 	if (store_tunnel(s, t->name, false, &row, &e) || !row.may_be_live)
 		return;
 	t->take_over = true;
-	if (tunnel_open(t, &e) == ERR_OK)
+	rc = tunnel_open(t, &e);
+	if (rc == ERR_OK) {
 		tunnel_close(t);
-	if (tunnel_renounce(t, &e))
+		rc = tunnel_renounce(t, &e);
+	}
+	if (rc)
 		LOG_WARNING("tunnel.left_over", F_STR("interface", t->name), F_ERR(&e));
 }
 
