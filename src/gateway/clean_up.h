@@ -7,9 +7,10 @@
 
 #include "gateway/options.h"
 
-/* Puts back the host's network as the journal in o->state_dir says, and removes the sockets that
- * nobody serves any more.  Nothing when no gateway has used the directory; ERR_IN_USE when one
- * is running with it. */
+/* Takes back what commands of the agent API did, deletes the kernel's interfaces that the run left (those
+ * with a key of the store's), puts back the host's network as the journal in o->state_dir says, and
+ * removes the sockets that nobody serves any more.  Nothing when no gateway has used the directory; ERR_IN_USE when one is running with
+ * it. */
 MUST_CHECK enum err_code gateway_clean_up(const struct options *o, struct err *e);
 
 #endif

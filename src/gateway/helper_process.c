@@ -49,6 +49,13 @@ static enum err_code journal_path(char out[PATH_MAX], const char *state_dir, str
 	return ERR_OK;
 }
 
+bool helper_process_left(const char *state_dir)
+{
+	char path[PATH_MAX];
+
+	return journal_path(path, state_dir, NULL) == ERR_OK && access(path, F_OK) == 0;
+}
+
 enum err_code helper_process_undo(const char *state_dir, struct err *e)
 {
 	struct net *n = NULL;

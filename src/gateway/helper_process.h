@@ -23,6 +23,8 @@
 /* Serves until control has ended; returns the exit status.  `reply_fd`: who waits for the restart that this
  * start is, or -1; taken over. */
 int helper_process_run(const struct options *o, struct restart *r, int reply_fd);
+/* Whether a run that has ended left something on the host. */
+bool helper_process_left(const char *state_dir);
 /* Puts back what a run that has ended left on the host; nothing when it left nothing. */
 enum err_code helper_process_undo(const char *state_dir, struct err *e);
 

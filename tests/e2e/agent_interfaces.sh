@@ -222,7 +222,7 @@ check "after a restart in place" wait_for 20 reaches
 check "it is up" wait_for 10 is_up
 put "" '{post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}' >/dev/null
 ip -n "q${id}G" link del "$if_g"
-back() { ip -n "q${id}G" -br addr show "$if_g" | grep -q 10.9.0.1/24 && ip -n "q${id}G" route | grep -q "198.51.100.0/24 dev $if_g"; }
+back() { ip -n "q${id}G" -br addr show "$if_g" | grep -q 10.9.0.1/24 && ip -n "q${id}G" route show dev "$if_g" | grep -q 198.51.100.0/24; }
 check "deleted under us, it is made anew within 5 s" wait_for 5 back
 check_has "which is logged" "$(cat "$work/gateway.log")" "tunnel.interface_gone.*$if_g"
 check "packets flow" wait_for 20 reaches
@@ -234,6 +234,24 @@ check_eq "until it is enabled" true "$(field=.was_down text POST $wg_path/enable
 check "packets flow" wait_for 20 reaches
 ip -n "q${id}G" addr del 10.9.0.1/24 dev "$if_g"
 check "an address that somebody takes away comes back" wait_for 10 sh -c "ip -n q${id}G -br addr show $if_g | grep -q 10.9.0.1/24"
+
+# ---- no next start after a kill ----
+
+put "" '{post_up: "ip route add blackhole 198.51.100.0/24", pre_down: "ip route del blackhole 198.51.100.0/24"}' >/dev/null
+put_at /v1/wg/$own "" '{post_up: "ip route add blackhole 198.51.101.0/24", pre_down: "ip route del blackhole 198.51.101.0/24"}' >/dev/null
+# The same with the gateway's own, whose key stays.
+traces() {
+	{ ip -n "q${id}G" -o link; ip -n "q${id}G" route; ip -n "q${id}G" -6 route; ns G nft list tables; ls /run/wireguard "$work/run"; } 2>/dev/null |
+		grep -E "$own|$if_g|10\.[89]\.|fd09|198\.51\.10|qanat_|control" | tr '\n' ' '
+}
+check_has "before it there is much" "$(traces)" "$if_g.*198\.51\.100\.0/24.*qanat_"
+kill -KILL "$gateway" $(pgrep -P "$gateway") && wait "$gateway" 2>/dev/null
+check "cleaning up after all was killed" ns G "$bin/qanat-gateway" --state "$state" --socket "$sock" --interface "$own" --clean-up
+check_eq "nothing stays" "" "$(traces)"
+check "starts" gateway_start
+check_eq "it is up again" up "$(status)"
+check "packets flow" wait_for 20 reaches
+check_eq "its command was run again" 1 "$(ip -n "q${id}G" route | grep -c 'blackhole 198.51.100')"
 stop "$gateway"
 
 # ---- failing and dying at each step ----
@@ -250,13 +268,13 @@ whole() {
 	c=$(config | jq -r '"\(.listen_port) \(.mtu) \(.address) \(.post_up != null)"')
 	echo "$c / $(ns G wg show "$if_g" listen-port) $(ns G cat /sys/class/net/$if_g/mtu) $(
 		ip -n "q${id}G" -o -4 addr show "$if_g" | awk '{ printf "%s%s", n++ ? "," : "", $4 }') $(
-		ip -n "q${id}G" route | grep -q "198.51.100.0/24 dev $if_g" && echo true || echo false) / $(
+		ip -n "q${id}G" route show dev "$if_g" | grep -c 198.51.100.0/24) / $(
 		body GET $wg_path/dump | jq '.peers | length') $(ns G wg show "$if_g" peers | wc -l)"
 }
 forms=('{listen_port: 51840, mtu: 1390, address: "10.9.0.1/24", post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}'
 	'{listen_port: 51841, mtu: 1410, address: "10.9.0.1/24, 10.98.0.1/24", post_up: "", pre_down: ""}')
-states=("51840 1390 10.9.0.1/24 true / 51840 1390 10.9.0.1/24 true / 3 3"
-	"51841 1410 10.9.0.1/24, 10.98.0.1/24 false / 51841 1410 10.9.0.1/24,10.98.0.1/24 false / 3 3")
+states=("51840 1390 10.9.0.1/24 true / 51840 1390 10.9.0.1/24 1 / 3 3"
+	"51841 1410 10.9.0.1/24, 10.98.0.1/24 false / 51841 1410 10.9.0.1/24,10.98.0.1/24 0 / 3 3")
 check "starts, with fault points" gateway_start
 check_eq "the one configuration" 200 "$(put "" "${forms[0]}" | head -n 1)"
 check_eq "is whole" "${states[0]}" "$(whole)"

@@ -1,13 +1,17 @@
 #!/bin/bash
 # backends.sh - the table of tests for devices (src/device/tests/backend_test.c) against daemons of other
-# processes, each by its UAPI socket: qanat-wg and wireguard-go.  Then a gateway on a daemon's device.
+# processes, each by its UAPI socket: qanat-wg and wireguard-go.  Then a gateway on a daemon's device, and with further
+# interfaces beside it.
 #
-#   namespace D:  the daemon with its interface, the test or the gateway beside it
+#   namespace P                    namespace D
+#   192.0.2.2  ------------------  192.0.2.1   the daemon with its interface, the test or the gateway beside it
+#   a client of a further one
 . "$(dirname "$0")/../e2e/lib.sh"
 
 . "$(dirname "$0")/table.sh"
-need wireguard-go wg jq "$table" qanat-gateway qanat
-ns_add D
+. "$(dirname "$0")/further.sh"
+need wireguard-go wg jq python3 ping nft "$table" qanat-gateway qanat
+ns_add D && ns_add P && link_add P eth0 D up0 && addr_add P eth0 192.0.2.2/24 && addr_add D up0 192.0.2.1/24 || exit 1
 
 for daemon in qanat-wg wireguard-go; do
 	dev=kd$id
@@ -48,5 +52,36 @@ ns D timeout 20 qanat-gateway --state "$work/other" --socket "$socket" --interfa
 	--backend "uapi:/var/run/wireguard/$dev.sock" >"$work/other.log" 2>&1
 check_eq "a gateway for another interface refuses" 1 $?
 check_has "and says why" "$(cat "$work/other.log")" "the daemon's interface is .*$dev.*but --interface is other"
+
+# ---- further interfaces beside it, which are the engine's ----
+further_ns=P further_at=192.0.2.1 agent_url=https://192.0.2.1:8080 further_port=51820 further_own='10\.66\.|gw\.sock' further_socket=$work/run/gw.sock
+at() { ns D sh -c "$*"; }
+starts=0
+gw() {
+	local args=(--state "$work/further" --socket "$work/run/gw.sock" --interface "$dev" --network 10.66.0.0/24 --network6 none
+		--endpoint 192.0.2.1 --backend "uapi:/var/run/wireguard/$dev.sock")
+	case $1 in
+	start)
+		starts=$((starts + 1))
+		rm -f "$work/ready"
+		WG_AGENT_SECRET=$agent_secret ns_spawn D further.$starts.log qanat-gateway "${args[@]}" --ready-fd 9 9>"$work/ready"
+		gateway=$spawned
+		wait_for 20 test -s "$work/ready" || { cat "$work/further.$starts.log"; return 1; } ;;
+	restart)
+		local n=$(grep -c gateway.ready "$work/further.$starts.log")
+		kill -USR2 $gateway && wait_for 20 eval '[ "$(grep -c gateway.ready "$work/further.$starts.log")" -gt '"$n ]" ;;
+	kill) kill -KILL $gateway $(pgrep -P $gateway); wait $gateway 2>/dev/null ;;
+	stop) stop $gateway; [ $stopped = 0 ] ;;
+	clean-up) ns D qanat-gateway "${args[@]}" --clean-up ;;
+	esac
+}
+further_tests "beside wireguard-go"
+gw start
+core_further() { ns D qanat --socket "$work/run/gw.sock" core "$@" --json; }
+check_has "a client of the daemon's" "$(core_further add_client client_name=three)" '"success": *true'
+gw kill
+check_eq "is still there when all is killed" 1 "$(ns D wg show "$dev" peers | wc -l)"
+check "cleaning up" gw clean-up
+check_eq "leaves the daemon neither client nor key" " (none)" "$(ns D wg show "$dev" peers) $(ns D wg show "$dev" private-key)"
 ip -n "q${id}D" link del "$dev"
 finish

@@ -1,6 +1,6 @@
 #!/bin/bash
 # kernel.sh - the kernel's own WireGuard, in a virtual machine: the table of tests for devices by generic
-# netlink, our engine and the kernel as each other's peers, and a gateway on the kernel's device.
+# netlink, our engine and the kernel as each other's peers, and a gateway on the kernel's device, with further interfaces.
 #
 #   namespace K                                  | guest
 #   qanat-wg  10.77.0.1, fd77::1   (wg device)   | kernel's wg0  10.77.0.2, fd77::2
@@ -10,9 +10,10 @@
 # kept, so that the next start is quicker (default: thrown away).
 . "$(dirname "$0")/../e2e/lib.sh"
 . "$(dirname "$0")/table.sh"
+. "$(dirname "$0")/further.sh"
 
 here=$top/tests/interop
-need qemu-system-x86_64 busybox cpio depmod wg socat tcpdump nft jq "$table"
+need qemu-system-x86_64 busybox cpio depmod wg socat tcpdump nft jq python3 "$table"
 if ! compgen -G "${QANAT_KERNEL:-/}/boot/vmlinuz-*" >/dev/null; then
 	skip "kernel.sh" "no kernel to boot: QANAT_KERNEL names no unpacked linux-image package"
 	exit 0
@@ -241,6 +242,35 @@ check "with its client" g 'wg show wgg peers | grep -q .'
 check "it stops" gw stop
 check "and its interface has gone" g '! ip link show wgg 2>/dev/null'
 ip -n "q${id}K" link del "c$dev"
+
+# ---- further interfaces of it ----
+cat >"$guest/kp-share/gwf" <<END
+#!/bin/sh
+# gwf start|restart|kill|stop|clean-up
+set -- "\$1" --state /root/further --socket /run/gwf.sock --interface wgg --port 51999 --network 10.88.0.0/24 --network6 fd88::/64 \
+	--endpoint $guest4 --backend kernel
+did=\$1; shift
+ready() { for i in \$(seq 300); do [ "\$(grep -c gateway.ready /root/gwf.log)" -gt "\$1" ] && return; sleep 0.1; done; cat /root/gwf.log; return 1; }
+n=\$(grep -c gateway.ready /root/gwf.log 2>/dev/null) pid=\$(cat /root/gwf.pid 2>/dev/null)
+case \$did in
+start) : >/root/gwf.log; WG_AGENT_SECRET=$agent_secret setsid qanat-gateway "\$@" >>/root/gwf.log 2>&1 </dev/null & echo \$! >/root/gwf.pid; ready 0 ;;
+restart) kill -USR2 \$pid; ready \$n ;;
+kill) killall -9 qanat-gateway; for i in \$(seq 50); do pidof qanat-gateway >/dev/null || exit 0; sleep 0.1; done; exit 1 ;;
+stop) kill \$pid; for i in \$(seq 100); do [ -d /proc/\$pid ] || exit 0; sleep 0.1; done; exit 1 ;;
+clean-up) exec qanat-gateway "\$@" --clean-up ;;
+esac
+END
+further_ns=K further_at=$guest4 agent_url=https://$guest4:8080 further_port=51999 further_own='wgg|10\.88\.|fd88:|gwf\.sock' further_socket=/run/gwf.sock
+at() { g "$*"; }
+gw() { g sh /kp/gwf "$1"; }
+further_tests kernel
+gw start >/dev/null
+share host
+g 'wg set wgg private-key /kp/host.key' # somebody else's from now on
+gw kill
+check "cleaning up after another has taken the name" gw clean-up
+check "leaves him his interface" g ip link show wgg
+g 'ip link del wgg'
 
 check_eq "the guest's kernel complained of nothing" "" "$(g dmesg | grep -E 'BUG:|WARNING:|Oops|general protection|Call Trace' | head -n 3)"
 ip -n "q${id}K" link del "$dev"
