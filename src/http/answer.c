@@ -184,6 +184,8 @@ bool exchange_has_body(const struct http_exchange *x)
 static void forget_body(struct http_exchange *x)
 {
 	x->server->stats.bodies_bytes -= x->body.n;
+	if (x->conn)
+		x->conn->source->bodies_bytes -= x->body.n;
 	buf_done(&x->body);
 	x->r.body = (struct str){ 0 };
 }
@@ -351,12 +353,12 @@ void exchange_finish(struct http_exchange *x)
 	struct http_server *s = x->server;
 
 	list_del(&x->node);
+	forget_body(x);
 	x->conn = NULL;
 	if (x->is_streamed && x->producer.done)
 		x->producer.done(x->producer.ctx);
 	if (x->status || x->r.id[0])
 		tell_access(x);
-	forget_body(x);
 	buf_done(&x->text);
 	buf_done(&x->segments);
 	buf_done(&x->path);

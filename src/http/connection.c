@@ -30,6 +30,7 @@ static void connection_free(struct http_connection *c)
 			CONTAINER_OF(c->exchanges.next, struct http_exchange, node);
 
 		list_del(&x->node);
+		c->source->bodies_bytes -= x->body.n;
 		x->conn = NULL;
 		list_add_tail(&orphans, &x->node);
 	}
@@ -93,15 +94,6 @@ static bool is_receiving(const struct http_exchange *x)
 	return x->state == EXCHANGE_BODY || (x->sent && !x->body_whole);
 }
 
-/* A body earns time with every byte that is kept. */
-static int64_t body_deadline(const struct http_exchange *x)
-{
-	const struct http_limits *l = &x->server->o.limits;
-
-	return after_ms(x->body_since, l->body_ms) +
-	       (int64_t)(x->body.n * (uint64_t)NS_PER_S / l->body_rate);
-}
-
 /* Something waits for the client to take it. */
 static bool is_blocked(const struct http_connection *c)
 {
@@ -152,7 +144,7 @@ static int64_t next_deadline(const struct http_connection *c)
 		const struct http_exchange *x = CONTAINER_OF(pos, struct http_exchange, node);
 
 		if (is_receiving(x))
-			at = MIN(at, body_deadline(x));
+			at = MIN(at, x->body_until);
 	}
 	return at;
 }
@@ -173,7 +165,7 @@ static void refuse_late_bodies(struct http_connection *c)
 	LIST_FOR_SAFE(pos, next, &c->exchanges) {
 		struct http_exchange *x = CONTAINER_OF(pos, struct http_exchange, node);
 
-		if (!is_receiving(x) || now < body_deadline(x))
+		if (!is_receiving(x) || now < x->body_until)
 			continue;
 		c->server->stats.timeouts++;
 		if (x->state == EXCHANGE_BODY)

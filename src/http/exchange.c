@@ -5,6 +5,8 @@
 #include "http/query.h"
 #include "http/strict.h"
 
+#define BODY_AHEAD 6 /* times body_ms: what a body can earn at most */
+
 static const struct {
 	enum http_method method;
 	const char *name;
@@ -306,7 +308,8 @@ bool exchange_head_done(struct http_exchange *x, const char *method, unsigned ve
 	x->r.received_real_ns = clock_real_ns();
 	x->server->stats.requests++;
 	x->state = EXCHANGE_BODY;
-	x->body_since = x->r.received_ns = connection_now(x->conn);
+	x->r.received_ns = connection_now(x->conn);
+	x->body_until = x->r.received_ns + (int64_t)x->server->o.limits.body_ms * NS_PER_MS;
 	if (!make_views(x))
 		return overloaded(x, "out of memory");
 	set_request_id(x);
@@ -316,18 +319,33 @@ bool exchange_head_done(struct http_exchange *x, const char *method, unsigned ve
 	return found ? within_limits(x) : unrouted(x, known, why);
 }
 
+/* A body earns time with every byte that is kept, but not for hours ahead: who has sent a large one quickly would
+ * hold it for as long. */
+static void earn_time(struct http_exchange *x, size_t n)
+{
+	const struct http_limits *l = &x->server->o.limits;
+	int64_t most = connection_now(x->conn) + BODY_AHEAD * (int64_t)l->body_ms * NS_PER_MS;
+
+	x->body_until += (int64_t)(n * (uint64_t)NS_PER_S / l->body_rate);
+	x->body_until = MIN(x->body_until, most);
+}
+
 bool exchange_body(struct http_exchange *x, struct str piece)
 {
 	struct http_server *s = x->server;
+	struct http_source *source = x->conn->source;
 
 	if (x->body.n + piece.n > x->body_max)
 		return too_long(x);
-	if (s->stats.bodies_bytes + piece.n > s->o.limits.bodies_bytes)
+	if (s->stats.bodies_bytes + piece.n > s->o.limits.bodies_bytes ||
+	    source->bodies_bytes + piece.n > s->o.limits.bodies_per_source)
 		return overloaded(x, "no room for more bodies");
 	buf_str(&x->body, piece);
 	if (!buf_ok(&x->body))
 		return overloaded(x, "out of memory");
 	s->stats.bodies_bytes += piece.n;
+	source->bodies_bytes += piece.n;
+	earn_time(x, piece.n);
 	return true;
 }
 

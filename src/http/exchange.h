@@ -44,7 +44,7 @@ struct http_exchange {
 	struct http_match match;
 	struct buf body;
 	size_t body_max;
-	int64_t body_since;
+	int64_t body_until; /* more of it must have come */
 	bool has_length;
 	uint64_t length;
 	bool wants_upgrade; /* Connection names Upgrade */

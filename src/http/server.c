@@ -50,6 +50,7 @@ static void fill_limits(struct http_limits *l)
 	DEFAULT(head_fields, 100);
 	DEFAULT(body_bytes, 1u << 20);
 	DEFAULT(bodies_bytes, 64u << 20);
+	DEFAULT(bodies_per_source, l->bodies_bytes / 4 * 3);
 	DEFAULT(connections, 1024);
 	DEFAULT(connections_per_source, 64);
 	DEFAULT(requests_per_connection, 100000);

@@ -61,6 +61,7 @@ struct http_limits {
 	size_t head_fields; /* [100] */
 	size_t body_bytes; /* [1 MiB] where the route does not say */
 	size_t bodies_bytes; /* [64 MiB] of all unfinished and unanswered requests together: 503 */
+	size_t bodies_per_source; /* [three quarters of that] of one source: 503 */
 	unsigned connections; /* [1024] in all: a further one is closed at once */
 	unsigned connections_per_source; /* [64]; a source is an IPv4 address or an IPv6 /64 */
 	unsigned requests_per_connection; /* [100000], then the connection is closed in order */
@@ -71,7 +72,8 @@ struct http_limits {
 	/* Absolute deadlines, in milliseconds. */
 	unsigned handshake_ms; /* [5000] of TLS */
 	unsigned head_ms; /* [10000] from the first byte of a request to the end of its head */
-	unsigned body_ms; /* [10000] of grace for a body, beside what body_rate allows */
+	unsigned
+		body_ms; /* [10000] of grace for a body; what body_rate adds is at most 6 times that */
 	unsigned body_rate; /* [1024] least bytes a second */
 	unsigned idle_ms; /* [60000] between requests */
 	unsigned stall_ms; /* [30000] without the client taking anything of an answer */

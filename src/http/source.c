@@ -110,6 +110,7 @@ struct http_source *http_source_enter(struct http_sources *t, const struct ip_ad
 
 void http_source_leave(struct http_sources *t, struct http_source *s)
 {
+	BUG_ON(s->connections == 1 && s->bodies_bytes != 0);
 	if (--s->connections == 0 && s != &t->shared)
 		list_add_tail(&t->idle, &s->age);
 }

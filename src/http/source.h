@@ -1,4 +1,4 @@
-/* source.h - what one source may have: connections, and requests a second.
+/* source.h - what one source may have: connections, bodies, and requests a second.
  *
  * A source is an IPv4 address or the /64 of an IPv6 address, since a customer has at least that.
  * The table has a fixed size; when all its entries are in use, strangers share one more.
@@ -16,6 +16,7 @@ struct http_source {
 	struct list age; /* the longest unused first, while it has no connection */
 	struct ip_addr addr;
 	unsigned connections;
+	size_t bodies_bytes; /* held for requests of its connections */
 	int64_t tokens_ns; /* time saved up for requests, each of which costs a part of a second */
 	int64_t filled_ns; /* when that was true */
 };

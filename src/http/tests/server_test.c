@@ -640,7 +640,7 @@ static void test_counts(void **state)
 
 static void test_bodies_budget(void **state)
 {
-	const struct http_limits l = { .bodies_bytes = 10 };
+	const struct http_limits l = { .bodies_bytes = 10, .bodies_per_source = 10 };
 	struct talk t;
 
 	(void)state;
@@ -649,6 +649,50 @@ static void test_bodies_budget(void **state)
 	assert_int_equal(talk_status(&t), 200);
 	talk_once(&t, "POST /" H "Content-Length: 11\r\n\r\n0123456789x");
 	assert_int_equal(talk_status(&t), 503);
+	end(&t);
+}
+
+/* Who holds bodies has no room for more, others do; it is given back when the connection ends. */
+static void test_bodies_of_a_source(void **state)
+{
+	const struct http_limits l = { .bodies_bytes = 20, .bodies_per_source = 10 };
+	struct talk t, other;
+	struct http_stats s;
+
+	(void)state;
+	start(&t, &l);
+	talk_once(&t, "POST /" H "Content-Length: 8\r\n\r\n012345");
+	http_server_stats(t.server, &s);
+	assert_int_equal(s.bodies_bytes, 6);
+	other = t; /* a second connection from the same source */
+	other.fd = -1;
+	other.got = (struct buf){ 0 };
+	talk_once(&other, "POST /" H "Content-Length: 5\r\n\r\n01234");
+	assert_int_equal(talk_status(&other), 503);
+	talk_once(&other, "POST /" H "Content-Length: 4\r\n\r\n0123");
+	assert_int_equal(talk_status(&other), 200);
+	talk_hang_up(&t);
+	talk_turn(&t);
+	talk_once(&other, "POST /" H "Content-Length: 10\r\n\r\n0123456789");
+	assert_int_equal(talk_status(&other), 200);
+	talk_hang_up(&other);
+	talk_turn(&other);
+	buf_done(&other.got);
+	end(&t);
+}
+
+/* Bytes that came quickly are no right to keep the rest back. */
+static void test_body_that_stops(void **state)
+{
+	const struct http_limits l = { .body_ms = 20, .body_rate = 1 }; /* 40 s for what has come */
+	struct talk t;
+
+	(void)state;
+	start(&t, &l);
+	talk_once(&t, "POST /" H "Content-Length: 100\r\n\r\n"
+		      "0123456789012345678901234567890123456789");
+	talk_until_closed(&t);
+	assert_int_equal(talk_status(&t), 408);
 	end(&t);
 }
 
@@ -751,6 +795,8 @@ int main(void)
 		cmocka_unit_test(test_stalled_reader),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_bodies_budget),
+		cmocka_unit_test(test_bodies_of_a_source),
+		cmocka_unit_test(test_body_that_stops),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_stop_deadline),
 		cmocka_unit_test(test_stop_idle),
