@@ -84,6 +84,9 @@ MUST_CHECK enum err_code agent_step(const char *name, struct err *e);
 /* Logs what could not be taken back. */
 void agent_undone(enum err_code rc, const struct err *e);
 
+/* Whether metrics are to be JSON: who names that type, and does not like text/plain better. */
+bool agent_wants_json(struct str accept);
+
 /* ---- handlers ---- */
 
 void agent_health(struct http_request *r, void *ctx);

@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "agent/iface.h"
 
-#define LABEL_KEY_LEN 16 /* characters of a key in a label: the reference's */
+/* Characters of a key in a label, as panels know it; all of them where that would be another's, too: a series that
+ * stands twice spoils the page. */
+#define LABEL_KEY_LEN 16
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 static int64_t wall_ns(const struct agent *a)
@@ -168,8 +170,51 @@ void agent_status(struct http_request *r, void *ctx)
 
 /* ---- /v1/metrics ---- */
 
+/* "0.25": a part of 1 in thousandths; what is no such number counts as nothing. */
+static unsigned thousandths(struct str s)
+{
+	unsigned q = 0, unit = 1000;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (i == 1 ? s.p[i] != '.' : s.p[i] < '0' || s.p[i] > '9')
+			return 0;
+		if (i == 1)
+			continue;
+		q += (unsigned)(s.p[i] - '0') * unit;
+		unit /= 10;
+	}
+	return MIN(q, 1000);
+}
+
+/* How welcome a type is (RFC 9110 12.5.1) that is named; 0: it is not. */
+static unsigned welcome(struct str accept, struct str type)
+{
+	struct str range, part;
+
+	while (str_cut(&accept, ',', &range)) {
+		unsigned q = 1000;
+
+		if (!str_cut(&range, ';', &part) || !str_eq_nocase(str_trim(part), type))
+			continue;
+		while (str_cut(&range, ';', &part)) {
+			part = str_trim(part);
+			if (str_starts(part, STR("q=")) || str_starts(part, STR("Q=")))
+				q = thousandths((struct str){ part.p + 2, part.n - 2 });
+		}
+		return q;
+	}
+	return 0;
+}
+
+bool agent_wants_json(struct str accept)
+{
+	unsigned json = welcome(accept, STR("application/json"));
+
+	return json && json >= welcome(accept, STR("text/plain"));
+}
+
 struct peer_metrics {
-	char key[LABEL_KEY_LEN + 1];
+	char key[KEY_TEXT_MAX];
 	uint64_t rx, tx;
 	int64_t age_s; /* of the last handshake; -1: there was none */
 };
@@ -185,7 +230,6 @@ struct metrics {
 static bool metrics_peer(void *ctx, const struct wg_peer_info *p, const struct ip_prefix *ips)
 {
 	struct metrics *m = ctx;
-	char key[KEY_TEXT_MAX];
 	int64_t age = m->n.now - p->last_handshake_wall_ns;
 	struct peer_metrics *to;
 
@@ -201,13 +245,38 @@ static bool metrics_peer(void *ctx, const struct wg_peer_info *p, const struct i
 		m->cap = cap;
 	}
 	to = &m->p[m->n.peers];
-	public_key_text(key, &p->public_key);
-	memcpy(to->key, key, LABEL_KEY_LEN);
-	to->key[LABEL_KEY_LEN] = 0;
+	public_key_text(to->key, &p->public_key);
 	to->rx = p->rx_bytes;
 	to->tx = p->tx_bytes;
 	to->age_s = p->last_handshake_wall_ns ? (age > 0 ? age / NS_PER_S : 0) : -1;
 	return count_peer(&m->n, p, ips);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct peer_metrics *x = a, *y = b;
+
+	return strcmp(x->key, y->key);
+}
+
+static bool begin_same(const struct peer_metrics *a, const struct peer_metrics *b)
+{
+	return memcmp(a->key, b->key, LABEL_KEY_LEN) == 0;
+}
+
+/* Orders them by key, and cuts the keys to what the labels hold. */
+static void labels_make(struct metrics *m)
+{
+	bool same = false, next;
+
+	if (m->n.peers)
+		qsort(m->p, m->n.peers, sizeof *m->p, by_key);
+	for (size_t i = 0; i < m->n.peers; i++) {
+		next = i + 1 < m->n.peers && begin_same(&m->p[i], &m->p[i + 1]);
+		if (!same && !next)
+			m->p[i].key[LABEL_KEY_LEN] = 0;
+		same = next;
+	}
 }
 
 static void header_add(struct buf *out, const char *name, const char *type, const char *help)
@@ -366,7 +435,7 @@ void agent_metrics(struct http_request *r, void *ctx)
 	struct agent_iface all[AGENT_IFACES_MAX];
 	struct metrics m[AGENT_IFACES_MAX] = { 0 };
 	size_t n = agent_ifaces(a, all);
-	bool wants_json = str_find_nocase(http_header(r, "accept"), STR("application/json")) >= 0;
+	bool wants_json = agent_wants_json(http_header(r, "accept"));
 	int64_t now = wall_ns(a);
 	struct err e;
 	enum err_code rc = ERR_OK;
@@ -376,6 +445,7 @@ void agent_metrics(struct http_request *r, void *ctx)
 		rc = all[i].ops->walk(&all[i], metrics_peer, &m[i], &e);
 		if (rc == ERR_OK && m[i].no_memory)
 			rc = err_set(&e, ERR_NOMEM, "read the peers: out of memory");
+		labels_make(&m[i]);
 	}
 	if (rc)
 		agent_fail(r, &e);

@@ -101,6 +101,18 @@ check_eq "takes a preshared key" success "$(field=.status text PUT "$wg_path/pee
 check_eq "tells that there is one, and no more" "(hidden)" "$(dump "$other" .preshared_key)"
 check_eq "what it is then" "10.8.0.9/32 8" "$(dump "$other" '"\(.allowed_ips[0]) \(.persistent_keepalive)"')"
 check_eq "it is a client like any other" 10.8.0.9 "$(q core list_clients search="peer-$safe" | jq -r '.data.clients[0].ip')"
+# Keys whose first 16 characters are the same, which is what a label holds.
+twin=$({ base64 -d <<<"$other" | head -c 12; head -c 20 /dev/urandom; } | base64)
+check_eq "a peer with a key that begins like another's" 200 "$(code POST $wg_path/peers "{\"public_key\":\"$twin\"}")"
+metrics() { ns G curl -sk "$@" $url/v1/metrics; }
+check_eq "no series stands twice" "" "$(metrics | grep -v '^#' | sed 's/ [^ ]*$//' | sort | uniq -d)"
+check_eq "both are there, others with the beginning of theirs" "2 1" "$(metrics | grep -cF "receive_bytes_total{interface=\"$if_g\",public_key=\"${other:0:16}") $(
+	metrics | grep -cF "wireguard_peer_receive_bytes_total{interface=\"$if_g\",public_key=\"${pub:0:16}\"}")"
+check_eq "each metric has its type, once, before its series" "" "$(metrics | awk '
+	$1 == "#" && $2 == "HELP" { help[$3]++; next }
+	$1 == "#" && $2 == "TYPE" { if (type[$3]++ || !help[$3] || $4 != ($3 ~ /bytes_total$/ ? "counter" : "gauge")) print; next }
+	{ sub(/[{ ].*/, ""); if (!type[$0] || ended[$0]) print; if (last != $0) { ended[last] = 1; last = $0 } }')"
+check_eq "removes it" 200 "$(code DELETE "$wg_path/peers/$(jq -rn --arg k "$twin" '$k | @uri')")"
 check_eq "removes it" success "$(field=.status text DELETE "$wg_path/peers/$percent")"
 check_eq "it is gone" 404 "$(code DELETE "$wg_path/peers/$percent" whole)"
 

@@ -30,6 +30,39 @@ static void closed(struct agent *a)
 	fake_host_close(&host);
 }
 
+/* ---- types of answers ---- */
+
+static void gives_the_type_that_is_liked_better(void **state)
+{
+	static const struct {
+		const char *accept;
+		bool json;
+		const char *why;
+	} rows[] = {
+		{ "", false, "nothing is said" },
+		{ "*/*", false, "anything" },
+		{ "application/json", true, "by name" },
+		{ "Application/JSON; charset=utf-8", true, "in another case, with a parameter" },
+		{ "application/json, text/plain, */*", true, "equally" },
+		{ "text/plain;version=0.0.4, application/json;q=0.9", false, "less than text" },
+		{ "text/plain;q=0.5,application/json ; q=0.8", true, "more than text" },
+		{ "application/json;q=0", false, "refused" },
+		{ "application/json;q=0.000", false, "refused, to the last digit" },
+		{ "application/json;q=0.001", true, "just so" },
+		{ "application/json;q=x", false, "no number" },
+		{ "application/jsonp", false, "another type" },
+		{ "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/"
+		  "*;q=0.1",
+		  false, "Prometheus" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (agent_wants_json(str_of(rows[i].accept)) != rows[i].json)
+			fail_msg("%s: %s", rows[i].accept, rows[i].why);
+	}
+}
+
 /* ---- keys ---- */
 
 static void reads_keys_in_each_form(void **state)
@@ -283,6 +316,7 @@ static void is_described_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gives_the_type_that_is_liked_better),
 		cmocka_unit_test(reads_keys_in_each_form),
 		cmocka_unit_test(makes_names_that_clients_may_have),
 		cmocka_unit_test(takes_addresses_of_the_network_only),
