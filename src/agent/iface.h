@@ -105,6 +105,8 @@ struct agent_iface_ops {
 /* The gateway's own. */
 struct agent_iface agent_own(struct agent *a);
 
+/* The interface of that name, which is there or (`may_be_new`) can be made; false when neither. */
+bool agent_iface_named(struct agent *a, struct str name, bool may_be_new, struct agent_iface *out);
 /* The interface of the path; false after an answer of 400 or 404. */
 bool agent_iface_find(struct agent *a, struct http_request *r, struct agent_iface *out);
 /* The same, and one that can be made. */

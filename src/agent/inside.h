@@ -76,6 +76,8 @@ MUST_CHECK enum err_code agent_peer_place(struct agent *a, struct agent_peer *p,
 
 struct agent_iface;
 bool agent_is_up(const struct agent_iface *i);
+/* True for a request to take an interface up or down that is so already, and is to stay so. */
+bool agent_switch_is_done(struct agent *a, const struct http_request *r);
 /* Serves a change of the configuration to what `body` says, with an answer in any case. */
 void agent_config_change(struct http_request *r, const struct agent_iface *i, const char *action,
 			 const json_t *body, bool dry_run);

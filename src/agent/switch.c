@@ -97,6 +97,20 @@ static enum err_code switch_run(const struct agent_iface *i, bool up, bool *comm
 	return err_wrap(e, rc, "post_up");
 }
 
+static bool is_so(const struct agent_iface *i, bool up)
+{
+	return agent_is_up(i) == up && i->ops->is_disabled(i) != up;
+}
+
+bool agent_switch_is_done(struct agent *a, const struct http_request *r)
+{
+	bool up = r->route->handler == agent_enable;
+	struct agent_iface i;
+
+	return (up || r->route->handler == agent_disable) &&
+	       agent_iface_named(a, http_param(r, "iface"), false, &i) && is_so(&i, up);
+}
+
 /* What somebody else has, 409; all else is ours. */
 static unsigned failure_status(const struct err *e, bool commands_failed)
 {
@@ -109,7 +123,7 @@ static bool switch_to(struct http_request *r, const struct agent_iface *i, bool 
 	struct err e;
 
 	*was_up = agent_is_up(i);
-	differs = *was_up != up || i->ops->is_disabled(i) == up;
+	differs = !is_so(i, up);
 	if (differs && switch_run(i, up, &commands_failed, &e)) {
 		LOG_ERR("agent.switch_failed", F_STR("interface", i->ifname), F_ERR(&e));
 		agent_error(r, failure_status(&e, commands_failed), "Failed to %s interface: %s",

@@ -65,7 +65,7 @@ done <<-'ROWS'
 ROWS
 check_eq "within the window" 200 "$(code GET /v1/status skew=-290)"
 check_eq "our form of signature" 200 "$(code GET /v1/status whole)"
-check_eq "a copy of a change is refused" "401" "$(code POST $wg_path/enable twice)"
+check_eq "a copy of a change is refused" "401" "$(code POST $wg_path/rollback '{"id": 99}' twice)"
 
 # ---- peers, while one of them counts its packets ----
 
@@ -201,8 +201,15 @@ check_eq "the other's packets all arrived" "" "$lost"
 check_eq "another port" 200 "$(put "" '{listen_port: 51821}' | head -n 1)"
 check_eq "wg sees it" 51821 "$(ns G wg show "$if_g" listen-port)"
 check "the client is called there" wait_for 30 reaches
-check_eq "disable" true "$(field=.was_up text POST $wg_path/disable)"
-check_eq "disable again" false "$(field=.was_up text POST $wg_path/disable whole)"
+# Calls that may be repeated, also with the same timestamp; what was sent before does not undo what came since.
+now=$(date +%s)
+check_eq "disable" true "$(field=.was_up text POST $wg_path/disable timestamp=$now)"
+check_eq "disable again" false "$(field=.was_up text POST $wg_path/disable timestamp=$now)"
+check_eq "enable" true "$(field=.was_down text POST $wg_path/enable timestamp=$now)"
+check_eq "enable again" false "$(field=.was_down text POST $wg_path/enable timestamp=$now)"
+check_eq "the copy of an earlier disable is refused" "401 up" "$(code POST $wg_path/disable timestamp=$now) $(body GET /v1/status | jq -r ".wireguard.interfaces[\"$if_g\"].status")"
+check_eq "disable" true "$(field=.was_up text POST $wg_path/disable whole)"
+check_eq "the copy of an earlier enable is refused" "401 down" "$(code POST $wg_path/enable timestamp=$now) $(body GET /v1/status | jq -r ".wireguard.interfaces[\"$if_g\"].status")"
 check_eq "status: down" down "$(body GET /v1/status | jq -r ".wireguard.interfaces[\"$if_g\"].status")"
 stop "$gateway"
 check_eq "stops" 0 "$stopped"
