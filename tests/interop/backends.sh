@@ -54,8 +54,18 @@ check_eq "a gateway for another interface refuses" 1 $?
 check_has "and says why" "$(cat "$work/other.log")" "the daemon's interface is .*$dev.*but --interface is other"
 
 # ---- further interfaces beside it, which are the engine's ----
-further_ns=P further_at=192.0.2.1 agent_url=https://192.0.2.1:8080 further_port=51820 further_own='10\.66\.|gw\.sock' further_socket=$work/run/gw.sock
+further_ns=P further_at=192.0.2.1 agent_url=https://192.0.2.1:8080 further_iface=$dev further_port=51820 further_own='10\.66\.|gw\.sock' further_socket=$work/run/gw.sock
 at() { ns D sh -c "$*"; }
+take_port() {
+	ns_spawn D taken.log python3 -c "import socket, time
+s = [socket.socket(f, socket.SOCK_DGRAM) for f in (socket.AF_INET, socket.AF_INET6)]
+s[1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+for x in s: x.bind(('', $1))
+print('taken', flush=True); time.sleep(900)"
+	taker=$spawned
+	wait_for 10 grep -q taken "$work/taken.log"
+}
+free_port() { stop $taker; }
 starts=0
 gw() {
 	local args=(--state "$work/further" --socket "$work/run/gw.sock" --interface "$dev" --network 10.66.0.0/24 --network6 none

@@ -1,16 +1,17 @@
-# further.sh - a gateway's further interfaces (made over the agent API) on whatever carries their packets.  Sourced after
+# further.sh - a gateway's interfaces, its own and further ones, steered over the agent API, on whatever carries their packets.  Sourced after
 # e2e/lib.sh; further_tests is the same for each kind of device.
 #
 #   namespace $further_ns                            | where the gateway is
 #   qanat-wg  10.89.0.2, fd89::2                     | further interface 10.89.0.1, fd89::1
 #             10.90.0.2 (a second one's)             | second one 10.90.0.1
 #
-# The test that sources it sets further_ns, further_at (the gateway's address) and agent_url (as seen from there), further_port
-# (a UDP port that is taken), further_own (what in lists of the host is the gateway's own, an extended regular expression),
+# The test that sources it sets further_ns, further_at (the gateway's address) and agent_url (as seen from there), further_iface
+# (the gateway's own), further_port (its UDP port), further_own (what in lists of the host is the gateway's own, an extended regular expression),
 # further_socket (its control socket), and defines
 #   at COMMAND       a shell command where the gateway is
 #   gw start|restart|kill|stop|clean-up    the gateway: started and ready; restarted in place and ready; all of its processes
 #                    killed by SIGKILL; stopped; cleaned up after
+#   take_port PORT, free_port    somebody else has the UDP port there, and has not any more
 # further_tests KIND    "kernel": its interfaces outlive its processes
 
 agent_secret=interop-secret-of-the-agent-api
@@ -42,6 +43,26 @@ further_tests() {
 	forward=$(at 'cat /proc/sys/net/ipv4/ip_forward')
 	gw start || { not_ok "$kind: the gateway starts"; return; }
 	ok "$kind: the gateway starts"
+
+	# ---- the gateway's own ----
+	local o=/v1/wg/$further_iface key_own
+	own_is() { [[ $(at "ip -o link show dev $further_iface") = *[\<,]UP[,\>]* ]] && echo up || echo down; }
+	key_own=$(field .config.private_key GET $o/config)
+	check_eq "$kind: own: another MTU, another port" 200 "$(put $o "$key_own" '{mtu: 1400, listen_port: 51998}' | head -n 1)"
+	check_eq "$kind: own: are the device's" "51998 1400" "$(at "wg show $further_iface listen-port; cat /sys/class/net/$further_iface/mtu" | xargs)"
+	check_eq "$kind: own: rollback" 200 "$(code POST $o/rollback "{\"id\":$(field '.history[-1].id' GET $o/history)}")"
+	check_eq "$kind: own: is as it was" "$further_port 1420" "$(at "wg show $further_iface listen-port; cat /sys/class/net/$further_iface/mtu" | xargs)"
+	check_eq "$kind: own: a peer" 200 "$(code POST $o/peers "{\"public_key\":\"$mine\"}")"
+	check_eq "$kind: own: goes down" true "$(field .was_up POST $o/disable)"
+	check_eq "$kind: own: is down" down "$(own_is)"
+	check "$kind: own: the gateway restarts in place" gw restart
+	check_eq "$kind: own: is still down" down "$(own_is)"
+	gw kill
+	check "$kind: own: all is killed; the gateway starts" gw start
+	check_eq "$kind: own: is still down, with its peer" "down $mine" "$(own_is) $(at "wg show $further_iface peers")"
+	check_eq "$kind: own: goes up" true "$(field .was_down POST $o/enable)"
+	check_eq "$kind: own: is up" up "$(own_is)"
+	check_eq "$kind: own: the peer goes" "200 " "$(code DELETE "$o/peers/$(jq -rn --arg k "$mine" '$k | @uri')") $(at "wg show $further_iface peers")"
 
 	# ---- made, with peers, up ----
 	check_eq "$kind: a further interface is made" 200 "$(put $p "$key_one" "{listen_port: 51841, address: \"10.89.0.1/24, fd89::1/64\", mtu: 1380,
@@ -125,6 +146,29 @@ further_tests() {
 	check "$kind: deleted under the gateway, it is made anew" wait_for 10 up
 	check "$kind: packets pass" wait_for 20 reaches
 	check "$kind: its command has run" wait_for 5 routed
+
+	# ---- somebody has its port by then ----
+	is_up() { [ "$(field ".wireguard.interfaces[\"$one\"].status" GET /v1/status)" = up ]; }
+	code POST $p/disable >/dev/null
+	take_port 51843
+	check_eq "$kind: a port that was taken meanwhile is a conflict" 409 "$(code POST $p/enable)"
+	check "$kind: nothing of it is on the host" away $one
+	check_eq "$kind: and it is down" down "$(field ".wireguard.interfaces[\"$one\"].status" GET /v1/status)"
+	check_eq "$kind: to change is a conflict as well" 409 "$(put $q "$key_two" '{listen_port: 51843}' | head -n 1)"
+	free_port
+	check_eq "$kind: it goes up once the port is free" 200 "$(code POST $p/enable)"
+	check "$kind: packets pass" wait_for 20 reaches
+	gw kill
+	at "ip link del dev $one" 2>/dev/null
+	take_port 51843
+	check "$kind: the gateway starts without it" gw start
+	check_eq "$kind: another one is not touched by that" 200 "$(code POST $q/enable)"
+	check "$kind: it is there" at "ip link show dev $two"
+	free_port
+	check "$kind: once the port is free it goes up by itself" wait_for 10 is_up
+	check "$kind: packets pass" wait_for 20 reaches
+	check "$kind: its command has run" wait_for 5 routed
+	check_eq "$kind: the second goes down" 200 "$(code POST $q/disable)"
 
 	# ---- for good ----
 	check_eq "$kind: the second goes up" 200 "$(code POST $q/enable)"

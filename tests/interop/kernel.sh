@@ -260,9 +260,11 @@ stop) kill \$pid; for i in \$(seq 100); do [ -d /proc/\$pid ] || exit 0; sleep 0
 clean-up) exec qanat-gateway "\$@" --clean-up ;;
 esac
 END
-further_ns=K further_at=$guest4 agent_url=https://$guest4:8080 further_port=51999 further_own='wgg|10\.88\.|fd88:|gwf\.sock' further_socket=/run/gwf.sock
+further_ns=K further_at=$guest4 agent_url=https://$guest4:8080 further_iface=wgg further_port=51999 further_own='wgg|10\.88\.|fd88:|gwf\.sock' further_socket=/run/gwf.sock
 at() { g "$*"; }
 gw() { g sh /kp/gwf "$1"; }
+take_port() { g "ip link add taker type wireguard && wg set taker listen-port $1 && ip link set taker up"; }
+free_port() { g 'ip link del taker'; }
 further_tests kernel
 gw start >/dev/null
 share host
