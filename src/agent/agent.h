@@ -24,6 +24,7 @@ struct agent_config {
 	struct core *core; /* borrowed */
 	struct str secret; /* of the signatures; copied */
 	bool metrics_signed; /* /v1/metrics needs a signature like the rest */
+	struct str commands; /* lines that post_up and pre_down may hold as they stand; borrowed */
 };
 #define AGENT_SECRET_EXAMPLE "change-me-in-production"
 

@@ -310,11 +310,14 @@ enum err_code agent_port_free(uint16_t port, struct err *e)
 	return rc ? rc : port_free_of(port, AF_INET6, e);
 }
 
-static enum err_code hooks_check(const struct agent_conf *c, const char *field, const char *text,
+static enum err_code hooks_check(const struct agent_iface *i, const char *field, const char *text,
 				 struct err *e)
 {
 	struct hooks h = { 0 };
-	enum err_code rc = *text ? hooks_parse(&h, str_of(text), c->ifname, STR(""), e) : ERR_OK;
+	enum err_code rc = ERR_OK;
+
+	if (*text)
+		rc = hooks_parse(&h, str_of(text), i->ifname, i->a->c.commands, e);
 
 	hooks_done(&h);
 	return rc ? err_wrap(e, rc, "%s", field) : ERR_OK;
@@ -340,8 +343,8 @@ enum err_code agent_conf_check(const struct agent_iface *i, const struct agent_c
 	if (new->port != old->port)
 		rc = agent_port_free(new->port, e);
 	if (rc == ERR_OK)
-		rc = hooks_check(new, "post_up", new->post_up, e);
+		rc = hooks_check(i, "post_up", new->post_up, e);
 	if (rc == ERR_OK)
-		rc = hooks_check(new, "pre_down", new->pre_down, e);
+		rc = hooks_check(i, "pre_down", new->pre_down, e);
 	return rc ? rc : i->ops->check(i, old, new, e);
 }

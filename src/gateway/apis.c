@@ -11,6 +11,7 @@
 #include "peers/peers.h"
 
 #define SECRET_FILE_MAX 4096
+#define COMMANDS_FILE_MAX 65536
 
 struct apis {
 	struct https_server *https;
@@ -224,8 +225,31 @@ enum err_code api_options_read_secrets(struct api_options *o, struct err *e)
 	return rc;
 }
 
+enum err_code api_options_read_commands(struct api_options *o, struct err *e)
+{
+	const char *path = o->agent_commands_file;
+	struct stat st;
+	enum err_code rc = ERR_OK;
+
+	if (!path)
+		return ERR_OK;
+	if (stat(path, &st) < 0)
+		rc = err_sys(e, errno, "%s", path);
+	else if (!S_ISREG(st.st_mode) || st.st_uid != 0 || st.st_mode & 022)
+		rc = err_set(e, ERR_DENIED,
+			     "%s must be a regular file of root's that nobody else can write: its "
+			     "commands are run as root",
+			     path);
+	buf_clear(&o->commands);
+	o->commands.limit = COMMANDS_FILE_MAX + 1;
+	if (rc == ERR_OK)
+		rc = file_read(&o->commands, path, COMMANDS_FILE_MAX, e);
+	return rc ? err_wrap(e, rc, "option --agent-api-commands") : ERR_OK;
+}
+
 void api_options_done(struct api_options *o)
 {
+	buf_done(&o->commands);
 	for (size_t i = 0; i < ARRAY_LEN(o->secrets); i++)
 		buf_done(&o->secrets[i]);
 }
@@ -270,7 +294,8 @@ static enum err_code agent_start(struct apis *a, struct core *core, const struct
 {
 	const struct agent_config c = { .core = core,
 					.secret = str_of(o->agent_secret),
-					.metrics_signed = o->agent_metrics_signed };
+					.metrics_signed = o->agent_metrics_signed,
+					.commands = buf_view(&o->commands) };
 
 	return agent_open(&a->agent, &c, e);
 }

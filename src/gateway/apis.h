@@ -20,11 +20,12 @@ struct api_options {
 	uint32_t max_timestamp_diff; /* 0: not given */
 	bool refuse_legacy;
 	const char *peers_key, *payload_key; /* of the environment alone */
-	const char *agent_host, *agent_allow, *agent_secret_file;
+	const char *agent_host, *agent_allow, *agent_secret_file, *agent_commands_file;
 	uint32_t agent_port, agent_rate;
 	bool agent_metrics_signed;
 	const char *agent_secret; /* of the environment alone */
 	struct buf secrets[3]; /* of files: what the three point to then */
+	struct buf commands; /* of the file: lines that hooks.h takes as they stand */
 };
 
 /* Reads GATEWAY_API_KEY and GATEWAY_PUBLIC_KEY, and checks everything that can be checked without
@@ -33,7 +34,10 @@ MUST_CHECK enum err_code api_options_complete(struct api_options *o, struct err 
 
 /* Reads the files of secrets that are named, while they can be read; instead of the variables then. */
 MUST_CHECK enum err_code api_options_read_secrets(struct api_options *o, struct err *e);
-/* Wipes what that has read. */
+/* Reads the file of commands, if one is named, which nobody but root can have written: what stands there is run
+ * as root. */
+MUST_CHECK enum err_code api_options_read_commands(struct api_options *o, struct err *e);
+/* Wipes what those have read. */
 void api_options_done(struct api_options *o);
 
 /* Whether a listener has a port that only the privileged may open. */

@@ -105,12 +105,13 @@ static void keep_first(struct cleaning *c, enum err_code rc, const struct err *w
 static enum err_code hooks_run_here(void *ctx, const char *ifname, const char *text, bool goes_on,
 				    struct err *e)
 {
-	(void)ctx;
-	return helper_hooks_run(ifname, text, goes_on, e);
+	const struct options *o = ctx;
+
+	return helper_hooks_run(ifname, text, buf_view(&o->api.commands), goes_on, e);
 }
 
 /* The gateway's own is named by the option, or as stored: a first run that crashed has not stored it. */
-static enum err_code cleaning_begin(struct cleaning *c, const struct options *o, struct store *s,
+static enum err_code cleaning_begin(struct cleaning *c, struct options *o, struct store *s,
 				    struct err *e)
 {
 	const struct tunnels_config further = { .core = &c->core };
@@ -120,6 +121,7 @@ static enum err_code cleaning_begin(struct cleaning *c, const struct options *o,
 	given.v[SETTING_INTERFACE] = o->given.v[SETTING_INTERFACE];
 	c->core.store = s;
 	c->core.host.hooks = hooks_run_here;
+	c->core.host.ctx = o;
 	rc = settings_load(&c->core.settings, s, &given, e);
 	return rc ? rc : tunnels_open(&c->tunnels, &further, e);
 }
@@ -250,7 +252,7 @@ static void uapi_sockets_remove(struct cleaning *c)
 }
 
 /* In the order of a stop: commands while their interface is there, interfaces before their masquerade. */
-static enum err_code stored_clean_up(const struct options *o, struct store *s, int64_t until,
+static enum err_code stored_clean_up(struct options *o, struct store *s, int64_t until,
 				     struct err *e)
 {
 	struct cleaning *c = calloc(1, sizeof *c);
@@ -274,7 +276,7 @@ static enum err_code stored_clean_up(const struct options *o, struct store *s, i
 
 /* All of it is tried; the first failure is the answer.  A store that cannot be read is no reason
  * to leave the host as it is: only the interface's name is missing then. */
-enum err_code gateway_clean_up(const struct options *o, struct err *e)
+enum err_code gateway_clean_up(struct options *o, struct err *e)
 {
 	int64_t until = clock_mono_ns() + PATIENCE_NS;
 	struct store *s = NULL;
@@ -283,6 +285,8 @@ enum err_code gateway_clean_up(const struct options *o, struct err *e)
 
 	if (rc || !exists)
 		return rc;
+	if (api_options_read_commands(&o->api, e))
+		LOG_WARNING("agent.commands", F_ERR(e)); /* the rest is worth doing */
 	rights_take_back(o->state_dir);
 	rc = store_open(&s, o->state_dir, e);
 	if (rc == ERR_IN_USE)

@@ -11,6 +11,6 @@
  * with a key of the store's), puts back the host's network as the journal in o->state_dir says, and
  * removes the sockets that nobody serves any more.  Nothing when no gateway has used the directory; ERR_IN_USE when one is running with
  * it. */
-MUST_CHECK enum err_code gateway_clean_up(const struct options *o, struct err *e);
+MUST_CHECK enum err_code gateway_clean_up(struct options *o, struct err *e);
 
 #endif

@@ -29,6 +29,8 @@ static enum err_code prepare(struct options *o, const struct control_start *star
 	};
 	enum err_code rc = api_options_read_secrets(&o->api, e);
 
+	if (rc == ERR_OK)
+		rc = api_options_read_commands(&o->api, e);
 	return rc ? rc : rights_give_up(&needs, e);
 }
 

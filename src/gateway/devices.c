@@ -375,5 +375,6 @@ struct helper_devices devices_table(struct devices *d)
 					.daemon = daemon_connect,
 					.control_socket = control_socket,
 					.open_tls = open_tls,
-					.notify = notify };
+					.notify = notify,
+					.commands = buf_view(&d->options->api.commands) };
 }

@@ -306,7 +306,7 @@ static int finish(struct helper_process *p)
 	return status;
 }
 
-int helper_process_run(const struct options *o, struct restart *r, int reply_fd)
+int helper_process_run(struct options *o, struct restart *r, int reply_fd)
 {
 	struct helper_process p = {
 		.options = o, .restart = r, .gone_fd = -1, .log_fd = { -1, -1 }
@@ -318,6 +318,8 @@ int helper_process_run(const struct options *o, struct restart *r, int reply_fd)
 	/* What this process was started with beyond its own is nothing for the others. */
 	(void)syscall(SYS_close_range, STDERR_FILENO + 1, UINT32_MAX, CLOSE_RANGE_CLOEXEC);
 
+	if (rc == ERR_OK)
+		rc = api_options_read_commands(&o->api, &e);
 	if (rc == ERR_OK)
 		rc = rights_prepare(&p.user, o->user, o->state_dir, &e);
 	if (rc == ERR_OK)

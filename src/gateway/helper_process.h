@@ -20,9 +20,9 @@
 /* The argument of the program that makes it control; a descriptor and the command line follow. */
 #define CONTROL_ARGUMENT "--as-control"
 
-/* Serves until control has ended; returns the exit status.  `reply_fd`: who waits for the restart that this
+/* Serves until control has ended; returns the exit status.  Reads files that *o names into it.  `reply_fd`: who waits for the restart that this
  * start is, or -1; taken over. */
-int helper_process_run(const struct options *o, struct restart *r, int reply_fd);
+int helper_process_run(struct options *o, struct restart *r, int reply_fd);
 /* Whether a run that has ended left something on the host. */
 bool helper_process_left(const char *state_dir);
 /* Puts back what a run that has ended left on the host; nothing when it left nothing. */

@@ -50,7 +50,7 @@ static void restart_failed(const struct restart *r)
 		LOG_ERR("net.undo_failed", F_ERR(&e));
 }
 
-static int clean_up(const struct options *o)
+static int clean_up(struct options *o)
 {
 	struct err e = { 0 };
 

@@ -180,10 +180,11 @@ static enum err_code do_firewall(struct helper_server *s, struct err *e)
 
 /* ---- commands, files ---- */
 
-enum err_code helper_hooks_run(const char *ifname, const char *text, bool goes_on, struct err *e)
+enum err_code helper_hooks_run(const char *ifname, const char *text, struct str allowed,
+			       bool goes_on, struct err *e)
 {
 	struct hooks h = { 0 };
-	enum err_code rc = hooks_parse(&h, str_of(text), ifname, STR(""), e);
+	enum err_code rc = hooks_parse(&h, str_of(text), ifname, allowed, e);
 
 	if (rc == ERR_OK)
 		rc = hooks_run(&h, goes_on, e);
@@ -308,7 +309,8 @@ static enum err_code carry_out(struct helper_server *s, int *pass, struct err *e
 	case ASK_NET_FIREWALL:
 		return do_firewall(s, e);
 	case ASK_HOOKS:
-		return helper_hooks_run(s->q.ifname, s->q.u.text, s->q.flag != 0, e);
+		return helper_hooks_run(s->q.ifname, s->q.u.text, s->devices.commands,
+					s->q.flag != 0, e);
 	case ASK_OPEN_FILE:
 		return helper_file_open(s->q.u.file.path, s->q.u.file.name, pass, e);
 	case ASK_OPEN_TLS:

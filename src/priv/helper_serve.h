@@ -30,6 +30,8 @@ struct helper_devices {
 	enum err_code (*open_tls)(void *ctx, bool is_key, int *out, struct err *e);
 	/* Tells the service manager. */
 	enum err_code (*notify)(enum helper_note note, struct err *e);
+	/* Lines that are commands of hooks as they stand (net/hooks.h); borrowed. */
+	struct str commands;
 };
 
 struct helper_server;
@@ -60,8 +62,8 @@ struct helper_heritage helper_server_heritage(struct helper_server *s);
 /* Puts the host's network back, also what an earlier run has left. */
 enum err_code helper_server_undo(struct helper_server *s, struct err *e);
 /* What helper_hooks does there. */
-MUST_CHECK enum err_code helper_hooks_run(const char *ifname, const char *text, bool goes_on,
-					  struct err *e);
+MUST_CHECK enum err_code helper_hooks_run(const char *ifname, const char *text, struct str allowed,
+					  bool goes_on, struct err *e);
 /* What helper_open_file does there.  Directories may be read, for an import, and of regular files
  * clients.db, phantom.json and *.conf; and of the host's firewall ufw what it is set to. */
 MUST_CHECK enum err_code helper_file_open(const char *path, const char *name, int *out,

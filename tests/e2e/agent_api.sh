@@ -196,6 +196,27 @@ check_eq "its command was taken back" "" "$(ip -n "q${id}G" route | grep 198.51.
 pings_stop
 check_eq "the other's packets all arrived" "" "$lost"
 
+# ---- commands beside the forms, which a file on the host allows ----
+
+touch="/usr/bin/touch $work/touched"
+check_eq "a program that no form has" 400 "$(put "" "{post_up: \"$touch\"}" | head -n 1)"
+printf '# for panels\n%s\n' "$touch" >"$work/commands"
+chmod 666 "$work/commands"
+stop "$gateway"
+check "a file that anybody can write is refused" eval '! gateway_start --agent-api-commands "$work/commands"'
+check_has "and named" "$(cat "$work/gateway.log")" "agent-api-commands: .*/commands must be a regular file of root's"
+chmod 644 "$work/commands"
+check "starts with it" gateway_start --agent-api-commands "$work/commands"
+check_eq "one of its lines is taken" 200 "$(put "" "{post_up: \"$touch\"}" | head -n 1)"
+check "and has run" test -e "$work/touched"
+check_eq "with another word it is not" 400 "$(put "" "{post_up: \"$touch x\"}" | head -n 1)"
+check_eq "nor a shell" 400 "$(put "" '{post_up: "/bin/sh -c id"}' | head -n 1)"
+check_eq "is taken away again" 200 "$(put "" '{post_up: ""}' | head -n 1)"
+stop "$gateway"
+check "starts" gateway_start
+reaches_again() { wait_for 20 reaches; }
+check "packets flow" reaches_again
+
 # ---- port, up and down ----
 
 check_eq "another port" 200 "$(put "" '{listen_port: 51821}' | head -n 1)"
