@@ -23,7 +23,7 @@ link=$((id % 200 + 50))
 host4=198.18.$link.1 guest4=198.18.$link.2 host6=fd18:$link::1 guest6=fd18:$link::2
 dev=kq$id port=51900
 
-g() { "$here/kernel-peer" exec "$guest" -t 60 "$@"; }
+g() { "$here/kernel-peer" exec "$guest" -t 180 "$@"; }
 stop_guest() { "$here/kernel-peer" stop "$guest"; }
 trap 'stop_guest; finish' EXIT
 
@@ -199,7 +199,7 @@ cat >"$guest/kp-share/gw" <<END
 case \$1 in
 start) setsid qanat-gateway --state /root/state --socket /run/gw.sock --interface wgg --port 51999 --network 10.88.0.0/24 \
 	--network6 none --endpoint $guest4 --backend "\$2" >>/root/gw.log 2>&1 </dev/null & echo \$! >/root/gw.pid ;;
-ready) for i in \$(seq 100); do [ "\$(grep -c gateway.ready /root/gw.log)" -ge "\$2" ] && exit; sleep 0.1; done; cat /root/gw.log; exit 1 ;;
+ready) for i in \$(seq 600); do [ "\$(grep -c gateway.ready /root/gw.log)" -ge "\$2" ] && exit; sleep 0.1; done; cat /root/gw.log; exit 1 ;;
 stop) kill \$(cat /root/gw.pid); for i in \$(seq 100); do [ -d /proc/\$(cat /root/gw.pid) ] || exit 0; sleep 0.1; done; exit 1 ;;
 *) qanat --socket /run/gw.sock core "\$@" --json ;;
 esac
@@ -250,7 +250,7 @@ cat >"$guest/kp-share/gwf" <<END
 set -- "\$1" --state /root/further --socket /run/gwf.sock --interface wgg --port 51999 --network 10.88.0.0/24 --network6 fd88::/64 \
 	--endpoint $guest4 --backend kernel
 did=\$1; shift
-ready() { for i in \$(seq 300); do [ "\$(grep -c gateway.ready /root/gwf.log)" -gt "\$1" ] && return; sleep 0.1; done; cat /root/gwf.log; return 1; }
+ready() { for i in \$(seq 600); do [ "\$(grep -c gateway.ready /root/gwf.log)" -gt "\$1" ] && return; sleep 0.1; done; cat /root/gwf.log; return 1; }
 n=\$(grep -c gateway.ready /root/gwf.log 2>/dev/null) pid=\$(cat /root/gwf.pid 2>/dev/null)
 case \$did in
 start) : >/root/gwf.log; WG_AGENT_SECRET=$agent_secret setsid qanat-gateway "\$@" >>/root/gwf.log 2>&1 </dev/null & echo \$! >/root/gwf.pid; ready 0 ;;
