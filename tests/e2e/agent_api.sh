@@ -8,7 +8,7 @@
 # usage: agent_api.sh [ROUNDS]    ROUNDS of killing (default 12, two for each step)
 # QANAT_FAULT_BIN: directory of programs built with -Dfault_points=true; without it no step is killed.
 . "$(dirname "$0")/lib.sh"
-need wireguard-go wg curl python3 ping jq nsenter
+need wireguard-go wg curl python3 ping jq nsenter ss
 rounds=${1:-12}
 if_g=qg$id dev=qc$id
 state=$work/state sock=$work/run/control.sock
@@ -181,8 +181,8 @@ ROWS
 check_eq "all as before" "$before" "$(config)"
 ns_spawn G taken.log python3 -c 'import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 51900)); time.sleep(600)'
-taken() { [ "$(put "" '{listen_port: 51900}' | head -n 1)" = 409 ]; }
-check "a port that somebody else has" wait_for 10 taken
+wait_for 10 port_held G 51900
+check_eq "a port that somebody else has" 409 "$(put "" '{listen_port: 51900}' | head -n 1)"
 check_eq "PUT config" "200 true" "$(put "" '{mtu: 1400, dns: "9.9.9.9", post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}' |
 	tr '\n' ' ' | sed 's/^\([0-9]*\) .*"reloaded":\([a-z]*\).*/\1 \2/')"
 check_has "its command has run" "$(ip -n "q${id}G" route)" "198.51.100.0/24 dev $if_g"

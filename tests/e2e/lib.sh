@@ -94,9 +94,10 @@ stop() {
 	stopped=$?
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds.
+# wait_for SECONDS COMMAND...: until the command succeeds.  SECONDS is what it takes at most where nothing else runs; three
+# times as long is waited, for no test depends on how busy the machine is.
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * 3))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || return 1
@@ -122,6 +123,9 @@ pings_stop() {
 }
 pings_last() { grep -Eo 'icmp_seq=[0-9]+' "$work/pings.log" | tail -n 1 | cut -d= -f2; }
 pings_later() { [ "$(pings_last)" -gt $(($1 + 10)) ]; }
+
+# port_held NS PORT: somebody has that UDP port.
+port_held() { ns "$1" ss -Hlun "sport = :$2" | grep -q .; }
 
 finish() {
 	local pid n

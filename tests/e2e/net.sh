@@ -49,11 +49,13 @@ mark() { seen=$(wc -l <"$work/gateway.log"); }
 logged() { tail -n +$((seen + 1)) "$work/gateway.log" | grep -Eq -- "$1"; }
 reaches() { ns C ping -c 1 -W 1 $target >/dev/null; }
 ready_times() { [ "$(grep -c gateway.ready "$work/gateway.log")" -ge "$1" ]; }
-# repaired NAME LOG-PATTERN [SECONDS]: within 5 s, as said and logged, and nothing differs any more; a client
-# is through again within SECONDS.
+# repaired NAME LOG-PATTERN [SECONDS]: within 5 s where nothing else runs, as said and logged, and nothing differs any more; a
+# client is through again within SECONDS.
 repaired() {
+	local begun=$(date +%s%N)
 	if wait_for 5 logged "net.repaired.*$2"; then ok "$1: noticed, repaired, logged"
-	else not_ok "$1: noticed, repaired, logged" "no /$2/ within 5 s: $(tail -n 3 "$work/gateway.log")"; fi
+	else not_ok "$1: noticed, repaired, logged" "no /$2/: $(tail -n 3 "$work/gateway.log")"; fi
+	echo "# $1: seen in the log after $((($(date +%s%N) - begun) / 1000000)) ms"
 	check "$1: nothing differs any more" wait_for 2 clean
 	check "$1: the client reaches the internet" wait_for "${3:-5}" reaches
 }

@@ -139,7 +139,7 @@ check_eq "each socket has it" $((2 * workers)) "$(ns G ss -Hulne "sport = :$port
 check "wg takes it off" ns G wg set "$if_g" fwmark off
 ns_spawn G socat.log socat -u UDP4-RECV:$((port + 7)) /dev/null
 busy=$spawned
-wait_for 5 sh -c "ip netns exec q${id}G ss -Hulne 'sport = :$((port + 7))' | grep -q ."
+wait_for 5 port_held G $((port + 7))
 ns G wg set "$if_g" listen-port $((port + 7)) >"$work/busy" 2>&1
 check_eq "a port in use is refused" "$port" "$(ns G wg show "$if_g" listen-port)"
 kill $busy
