@@ -333,15 +333,15 @@ enum err_code dataplane_set_listen_port(struct dataplane *dp, uint16_t port, str
 {
 	struct sockets *s;
 	enum err_code rc = ERR_OK;
+	int64_t now = change_begin(dp);
 
-	change_begin(dp);
 	s = atomic_load(&dp->sockets);
 	if (!s)
 		dp->port = port; /* bound when the interface goes up */
 	else if (port == 0 || port != s->port)
 		rc = sockets_replace(dp, port, e);
 	if (!rc)
-		wg_device_clear_sources(dp->device);
+		wg_device_port_changed(dp->device, now);
 	change_end(dp);
 	return rc;
 }

@@ -347,6 +347,19 @@ void wg_device_clear_sources(struct wg_device *d)
 	atomic_fetch_add_explicit(&d->source_generation, 1, memory_order_relaxed);
 }
 
+void wg_device_port_changed(struct wg_device *d, int64_t now)
+{
+	wg_device_clear_sources(d);
+	if (!wg_device_is_up(d))
+		return;
+	LIST_FOR(n, &d->peers) {
+		struct wg_peer *p = CONTAINER_OF(n, struct wg_peer, link);
+
+		if (wg_session_usable(p, now))
+			wg_timers_keepalive_once(p, now);
+	}
+}
+
 void wg_device_set_roaming(struct wg_device *d, bool on)
 {
 	d->roaming = on;

@@ -100,8 +100,11 @@ size_t wg_device_peer_count(const struct wg_device *d);
 
 #define WG_PEERS_MAX (1u << 20)
 
-/* Forgets cached source addresses: after a change of port, mark or routes. */
+/* Forgets cached source addresses: after a change of mark or routes. */
 void wg_device_clear_sources(struct wg_device *d);
+/* The same after a change of port; and every peer with a session is sent something within
+ * WG_REKEY_JITTER_MAX, since that is how it learns of the port (roaming, whitepaper 2.1). */
+void wg_device_port_changed(struct wg_device *d, int64_t now);
 /* Whether endpoints follow authenticated packets (default true).  Off: an endpoint that was
  * configured stays; a peer without one is still learned, or it could not be answered. */
 void wg_device_set_roaming(struct wg_device *d, bool on);

@@ -73,7 +73,7 @@ void wg_staged_drop(struct wg_peer *p, enum wg_verdict why)
 	}
 }
 
-static struct wg_session *usable(struct wg_peer *p, int64_t now)
+struct wg_session *wg_session_usable(struct wg_peer *p, int64_t now)
 {
 	struct wg_session *s = atomic_load_explicit(&p->current, memory_order_relaxed);
 
@@ -109,7 +109,7 @@ static uint8_t outer_ecn(const struct staged *s)
 
 bool wg_staged_flush(struct wg_peer *p, int64_t now)
 {
-	struct wg_session *session = usable(p, now);
+	struct wg_session *session = wg_session_usable(p, now);
 	struct staged *s;
 	bool sent = false;
 
@@ -141,7 +141,7 @@ bool wg_staged_flush(struct wg_peer *p, int64_t now)
 
 bool wg_keepalive_send(struct wg_peer *p, int64_t now)
 {
-	struct wg_session *session = usable(p, now);
+	struct wg_session *session = wg_session_usable(p, now);
 	uint8_t dgram[WG_TRANSPORT_MIN];
 
 	if (!session || !seal_and_send(p, session, dgram, 0, 0))

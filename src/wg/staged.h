@@ -16,5 +16,7 @@ bool wg_staged_flush(struct wg_peer *p, int64_t now);
 void wg_staged_drop(struct wg_peer *p, enum wg_verdict why);
 /* Sends an empty packet; false without a usable session. */
 bool wg_keepalive_send(struct wg_peer *p, int64_t now);
+/* What the peer can be sent something under; NULL: nothing. */
+struct wg_session *wg_session_usable(struct wg_peer *p, int64_t now);
 
 #endif

@@ -216,6 +216,14 @@ void wg_timers_keepalive_due(struct wg_peer *p, int64_t now)
 	wg_timers_arm(p, now);
 }
 
+void wg_timers_keepalive_once(struct wg_peer *p, int64_t now)
+{
+	int64_t at = now + wg_timers_jitter(p->device);
+
+	stamp_write(&p->data_received_at, stamp_of(at - WG_KEEPALIVE_TIMEOUT));
+	wg_timers_arm(p, now);
+}
+
 /* ---- the timer ---- */
 
 static void give_up(struct wg_peer *p)

@@ -19,6 +19,8 @@ void wg_timers_handshake_complete(struct wg_peer *p, int64_t now);
 void wg_timers_keepalive_changed(struct wg_peer *p, int64_t now);
 /* The same by the timer, in its turn: for many peers at once. */
 void wg_timers_keepalive_due(struct wg_peer *p, int64_t now);
+/* One keepalive, within WG_REKEY_JITTER_MAX, unless something else is sent before. */
+void wg_timers_keepalive_once(struct wg_peer *p, int64_t now);
 /* Puts the timer where the present state wants it. */
 void wg_timers_arm(struct wg_peer *p, int64_t now);
 void wg_timers_stop(struct wg_peer *p);

@@ -365,6 +365,27 @@ static struct row {
 	  "run 10s\n"
 	  "expect b.keepalives == 1\n"
 	  "expect a.peer_port == 4447\n" },
+	{ "another port of one's own", "the peer is told at once, with one packet",
+	  "send a 1\n"
+	  "run 1s\n"
+	  "send b 1\n"
+	  "run 1s\n"
+	  "forget\n"
+	  "port b 4450\n"
+	  "run 400ms\n"
+	  "expect a.peer_port == 4450\n"
+	  "expect b.keepalives == 1\n"
+	  "expect b.initiations == 0\n"
+	  "send a 1\n"
+	  "run 1s\n"
+	  "expect b.got == 1\n"
+	  "run 7s\n"
+	  "expect b.keepalives == 1\n" },
+	{ "another port without a session", "there is nobody who would have to know",
+	  "port b 4450\n"
+	  "run 20s\n"
+	  "expect b.keepalives == 0\n"
+	  "expect b.initiations == 0\n" },
 	{ "cookies", "under load message 1 earns a cookie, the retry carries it and is answered",
 	  "load b on\n"
 	  "send a 1\n"

@@ -220,6 +220,14 @@ void sim_set_keepalive(struct sim *s, unsigned side, uint16_t seconds)
 	sim_change_peer(s, side, c);
 }
 
+void sim_set_port(struct sim *s, unsigned side, uint16_t port)
+{
+	struct sim_side *me = &s->side[side];
+
+	me->here.remote.port = port;
+	wg_device_port_changed(me->d, s->now);
+}
+
 void sim_move(struct sim *s, unsigned side, uint8_t host, uint16_t port)
 {
 	s->side[side].here = place_of(host, port);

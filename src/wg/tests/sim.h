@@ -87,6 +87,8 @@ uint64_t sim_random(struct sim *s);
 struct wg_peer *sim_peer(struct sim *s, unsigned side);
 /* Adds or changes it; the fields besides the key and the allowed IP are `c`'s. */
 void sim_change_peer(struct sim *s, unsigned side, struct wg_peer_change c);
+/* The device is told that it has another port, and hears there alone. */
+void sim_set_port(struct sim *s, unsigned side, uint16_t port);
 void sim_set_keepalive(struct sim *s, unsigned side, uint16_t seconds);
 
 /* An inner packet of 20 + `len` bytes from this side to the other. */

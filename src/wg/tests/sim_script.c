@@ -5,6 +5,7 @@
  *    both N EVERY            N times a packet each way
  *    run TIME                time passes: 5s, 20ms, 3m, 24h
  *    keepalive a|b SECONDS
+ *    port a|b PORT           of the device; its host stays
  *    drop a|b TYPE N         the next N datagrams of a type (1..4) that this side sends are lost
  *    loss N / dup N          of a thousand, from now on
  *    delay TIME / jitter TIME
@@ -230,6 +231,13 @@ static void do_keepalive(struct cursor *c)
 	sim_set_keepalive(c->s, who, (uint16_t)number(c));
 }
 
+static void do_port(struct cursor *c)
+{
+	unsigned who = side(c);
+
+	sim_set_port(c->s, who, (uint16_t)number(c));
+}
+
 static void do_drop(struct cursor *c)
 {
 	unsigned who = side(c);
@@ -312,7 +320,7 @@ static const struct {
 	{ STR("jitter"), do_jitter }, { STR("move"), do_move },
 	{ STR("wall"), do_wall },     { STR("load"), do_load },
 	{ STR("psk"), do_psk },	      { STR("forget"), do_forget },
-	{ STR("expect"), expect },
+	{ STR("expect"), expect },    { STR("port"), do_port },
 };
 
 static void run_line(struct cursor *c)
