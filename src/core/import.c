@@ -57,13 +57,54 @@ struct client *import_client_add(struct import *m)
 	return &m->clients[m->n++];
 }
 
+/* Where the key stands in the index, or the empty place where it would. */
+static size_t index_place(const struct import *m, const struct public_key *k)
+{
+	uint64_t hash;
+	size_t at;
+
+	memcpy(&hash, k->b, sizeof hash); /* as good as random, but for who harms himself */
+	for (at = hash & (m->index_cap - 1); m->index[at]; at = (at + 1) & (m->index_cap - 1)) {
+		if (memcmp(&m->clients[m->index[at] - 1].public_key, k, sizeof *k) == 0)
+			break;
+	}
+	return at;
+}
+
+static bool index_grow(struct import *m)
+{
+	size_t cap = m->index_cap ? m->index_cap * 2 : 256;
+	uint32_t *more;
+
+	if (m->n * 2 <= m->index_cap)
+		return true;
+	while (cap < m->n * 2)
+		cap *= 2;
+	more = calloc(cap, sizeof *more);
+	if (!more)
+		return false;
+	free(m->index);
+	m->index = more;
+	m->index_cap = cap;
+	m->indexed = 0;
+	return true;
+}
+
 struct client *import_client_find(struct import *m, const struct public_key *k)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		if (memcmp(&m->clients[i].public_key, k, sizeof *k) == 0)
-			return &m->clients[i];
+	size_t at;
+
+	if (!index_grow(m)) {
+		m->no_memory = true;
+		return NULL;
 	}
-	return NULL;
+	for (; m->indexed < m->n; m->indexed++) {
+		at = index_place(m, &m->clients[m->indexed].public_key);
+		if (!m->index[at])
+			m->index[at] = (uint32_t)m->indexed + 1;
+	}
+	at = m->n ? index_place(m, k) : 0;
+	return m->n && m->index[at] ? &m->clients[m->index[at] - 1] : NULL;
 }
 
 void import_key(struct import *m, const char *file, const struct secret_key *k)
@@ -110,6 +151,7 @@ void import_done(struct import *m)
 	if (m->clients)
 		wipe(m->clients, m->n * sizeof *m->clients);
 	free(m->clients);
+	free(m->index);
 	json_decref(m->files);
 	json_decref(m->conflicts);
 	json_decref(m->warnings);

@@ -28,6 +28,9 @@ struct import {
 	bool restart_after_add;
 	struct client *clients; /* secrets all zero where they are not known */
 	size_t n, cap;
+	/* Their public keys, hashed: places in `clients`, plus one; 0: empty.  The first `indexed` are in. */
+	uint32_t *index;
+	size_t index_cap, indexed;
 	json_t *files, *conflicts, *warnings; /* lists of texts */
 	bool no_memory;
 };
@@ -50,6 +53,7 @@ void import_conflict(struct import *m, const char *fmt, ...) PRINTF(2, 3);
 void import_warning(struct import *m, const char *fmt, ...) PRINTF(2, 3);
 /* A client more, zeroed; NULL without memory or room, which is remembered. */
 struct client *import_client_add(struct import *m);
+/* Of those whose key is set; the first of several. */
 struct client *import_client_find(struct import *m, const struct public_key *k);
 /* Takes the server's key, port or network; another one than before is a conflict. */
 void import_key(struct import *m, const char *file, const struct secret_key *k);

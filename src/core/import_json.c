@@ -95,30 +95,67 @@ static void client_row(struct import *m, const char *file, const char *number, c
 	client_done(&c);
 }
 
-/* The same address for the same client, or something has gone wrong there before. */
-static void assignment_row(struct import *m, const char *file, const json_t *row)
-{
-	struct str name = text_at(row, "client_name"), ip = text_at(row, "ip");
-	char shown[80], text[IP_TEXT_MAX];
+/* Who has which name: it must not be looked for among all of them each time. */
+struct names {
+	const struct client **p; /* in the order of their names */
+	size_t n;
+};
 
-	for (size_t i = 0; i < m->n; i++) {
-		if (!str_eq(str_of(m->clients[i].name), name))
-			continue;
-		ip_format(text, &m->clients[i].ip);
-		if (str_eq(ip, str_of(text)))
-			return;
-		text_escaped(shown, sizeof shown, ip);
-		import_conflict(m, "%s: client %s has %s, but ip_assignments says %s", file,
-				m->clients[i].name, text, shown);
-		return;
-	}
-	text_escaped(shown, sizeof shown, name);
-	import_warning(m, "%s: ip_assignments names client %s, which there is not", file, shown);
+static int names_compare(const void *a, const void *b)
+{
+	return strcmp((*(const struct client *const *)a)->name,
+		      (*(const struct client *const *)b)->name);
 }
 
-/* Tables of rows, or tables of tables where each has one named _default. */
-static void table_read(struct import *m, const char *file, const json_t *table, bool assignments,
-		       unsigned depth)
+static bool names_make(struct names *names, struct import *m)
+{
+	names->p = calloc(m->n + 1, sizeof(struct client *));
+	if (!names->p)
+		return false;
+	for (size_t i = 0; i < m->n; i++)
+		names->p[i] = &m->clients[i];
+	names->n = m->n;
+	qsort(names->p, names->n, sizeof *names->p, names_compare);
+	return true;
+}
+
+static const struct client *names_find(const struct names *names, struct str name)
+{
+	struct client wanted = { 0 };
+	const struct client *key = &wanted, **found;
+
+	if (!str_copy(wanted.name, sizeof wanted.name, name))
+		return NULL;
+	found = bsearch(&key, names->p, names->n, sizeof *names->p, names_compare);
+	return found ? *found : NULL;
+}
+
+/* The same address for the same client, or something has gone wrong there before. */
+static void assignment_row(struct import *m, const char *file, const struct names *names,
+			   const json_t *row)
+{
+	struct str name = text_at(row, "client_name"), ip = text_at(row, "ip");
+	const struct client *c = names_find(names, name);
+	char shown[80], text[IP_TEXT_MAX];
+
+	if (!c) {
+		text_escaped(shown, sizeof shown, name);
+		import_warning(m, "%s: ip_assignments names client %s, which there is not", file,
+			       shown);
+		return;
+	}
+	ip_format(text, &c->ip);
+	if (str_eq(ip, str_of(text)))
+		return;
+	text_escaped(shown, sizeof shown, ip);
+	import_conflict(m, "%s: client %s has %s, but ip_assignments says %s", file, c->name, text,
+			shown);
+}
+
+/* Tables of rows, or tables of tables where each has one named _default; of clients, or with `names` of what
+ * was assigned to them. */
+static void table_read(struct import *m, const char *file, const json_t *table,
+		       const struct names *names, unsigned depth)
 {
 	const char *key;
 	json_t *row;
@@ -127,23 +164,27 @@ static void table_read(struct import *m, const char *file, const json_t *table, 
 	{
 		if (!json_is_object(row))
 			import_conflict(m, "%s: row %.40s is not an object", file, key);
-		else if (json_object_get(row, "client_name") && assignments)
-			assignment_row(m, file, row);
-		else if (json_object_get(row, "name") && !assignments)
+		else if (json_object_get(row, "client_name") && names)
+			assignment_row(m, file, names, row);
+		else if (json_object_get(row, "name") && !names)
 			client_row(m, file, key, row);
 		else if (depth == 0)
-			table_read(m, file, row, assignments, 1);
+			table_read(m, file, row, names, 1);
 	}
 }
 
 static void clients_db(struct import *m, const char *file, const json_t *root)
 {
 	const json_t *assignments = json_object_get(root, "ip_assignments");
+	struct names names = { 0 };
 
-	table_read(m, file, json_object_get(root, "_default"), false, 1);
-	table_read(m, file, json_object_get(root, "clients"), false, 0);
-	if (assignments)
-		table_read(m, file, assignments, true, 0);
+	table_read(m, file, json_object_get(root, "_default"), NULL, 1);
+	table_read(m, file, json_object_get(root, "clients"), NULL, 0);
+	if (assignments && !names_make(&names, m))
+		m->no_memory = true;
+	else if (assignments)
+		table_read(m, file, assignments, &names, 0);
+	free(names.p);
 }
 
 /* ---- phantom.json ---- */

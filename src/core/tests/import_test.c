@@ -542,6 +542,33 @@ static void another_server_beside_our_clients(void **state)
 	assert_int_equal(h.peer_count, 1);
 }
 
+/* Each key is found among many, the first of those that are there twice, and no other. */
+static void clients_are_found_by_key(void **state)
+{
+	struct import m = { 0 };
+	struct public_key k = { 0 };
+
+	(void)state;
+	assert_null(import_client_find(&m, &k));
+	for (uint32_t i = 0; i < 3000; i++) {
+		struct client *c = import_client_add(&m);
+
+		assert_non_null(c);
+		/* Only the last bytes differ now and then: they fall into one place. */
+		memcpy(c->public_key.b + (i % 3 ? 0 : KEY_LEN - sizeof i), &i, sizeof i);
+		if (i % 7 == 0)
+			assert_ptr_equal(import_client_find(&m, &c->public_key), c);
+	}
+	import_client_add(&m)->public_key = m.clients[17].public_key;
+	for (uint32_t i = 0; i < 3000; i++)
+		assert_ptr_equal(import_client_find(&m, &m.clients[i].public_key), &m.clients[i]);
+	assert_ptr_equal(import_client_find(&m, &m.clients[3000].public_key), &m.clients[17]);
+	memset(&k, 0xee, sizeof k);
+	assert_null(import_client_find(&m, &k));
+	assert_false(m.no_memory);
+	import_done(&m);
+}
+
 static void each_failure_puts_all_back(void **state)
 {
 	(void)state;
@@ -586,6 +613,7 @@ int main(void)
 		T(nobody_is_led_elsewhere),
 		T(two_servers_are_one_too_many),
 		T(another_server_beside_our_clients),
+		cmocka_unit_test(clients_are_found_by_key),
 		T(each_failure_puts_all_back),
 	};
 
