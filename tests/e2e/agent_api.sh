@@ -6,37 +6,10 @@
 #    10.8.0.2              ==================  10.8.0.1
 #
 # usage: agent_api.sh [ROUNDS]    ROUNDS of killing (default 12, two for each step)
-# QANAT_FAULT_BIN: directory of programs built with -Dfault_points=true; without it no step is killed.
 . "$(dirname "$0")/lib.sh"
-need wireguard-go wg curl python3 ping jq nsenter ss
 rounds=${1:-12}
-if_g=qg$id dev=qc$id
-state=$work/state sock=$work/run/control.sock
-client=$top/tests/e2e/agent_client.py url=https://127.0.0.1:8080
-export WG_AGENT_SECRET=e2e-secret-of-the-agent-api
-
-for n in C G; do ns_add $n || exit 1; done
-link_add C eth0 G up0 || exit 1
-addr_add G up0 192.0.2.1/24
-addr_add C eth0 192.0.2.2/24
-ip -n "q${id}G" route add default via 192.0.2.254
-
-ready_or_dead() { [ -s "$work/ready" ] || ! kill -0 "$gateway" 2>/dev/null; }
-bin=$QANAT_BIN with=(A=)
-gateway_start() {
-	rm -f "$work/ready"
-	ns_spawn G gateway.log env "${with[@]}" "$bin/qanat-gateway" --state "$state" --socket "$sock" --interface "$if_g" \
-		--endpoint 192.0.2.1 --ready-fd 9 "$@" 9>"$work/ready"
-	gateway=$spawned
-	wait_for 30 ready_or_dead && [ -s "$work/ready" ]
-}
-q() { qanat --socket "$sock" --json "$@"; }
-# ask METHOD PATH ...: status and body;  body ...: the body alone;  code ...: the status alone
-ask() { ns G python3 "$client" "$url" "$WG_AGENT_SECRET" "$@" 2>&1; }
-body() { ask "$@" | tail -n +2; }
-code() { ask "$@" | head -n 1; }
-text() { body "$@" | jq -r "${field:-.error}"; }
-wg_path=/v1/wg/$if_g
+own=qg$id if_g=qg$id
+. "$top/tests/e2e/agent_lib.sh"
 
 check "the example secret is refused" sh -c "! WG_AGENT_SECRET=change-me-in-production $bin/qanat-gateway --state $work/no \
 	--socket $work/no.sock 2>$work/example.log && grep -q 'everybody knows' $work/example.log"
@@ -153,10 +126,8 @@ check_eq "a failed one changes nothing" 11 "$(body GET $wg_path/dump | jq '.peer
 
 # ---- configuration, still while packets are counted ----
 
-config() { body GET $wg_path/config | jq -c .config; }
-own=$(config | jq -r .private_key)
-put() { local p=$1; shift; ask PUT "$wg_path/config$p" "$(jq -cn --arg k "$own" "{private_key: \$k} + $*")"; }
-check_eq "the key is the interface's" "$server" "$(wg pubkey <<<"$own")"
+private_key=$(config | jq -r .private_key)
+check_eq "the key is the interface's" "$server" "$(wg pubkey <<<"$private_key")"
 check_has "the file has the peer" "$(config | jq -r .raw_config)" "PublicKey = ${pub//+/[+]}"
 check_eq "a dry run shows the difference" '[{"field":"mtu","from":1420,"to":1380}]' "$(put '?dry_run=true' '{mtu: 1380}' | tail -n +2 | jq -c .changes)"
 check_eq "and does nothing" 1420 "$(config | jq .mtu)"
@@ -249,7 +220,7 @@ check_eq "and is open" 953 "$(ns G wg show "$if_g" listen-port)"
 kill -USR2 "$gateway"
 again() { [ "$(grep -c 'gateway.ready ' "$work/gateway.log")" -ge 2 ]; }
 check "a restart in place" wait_for 20 again
-route_there() { ip -n "q${id}G" route | grep -q "198.51.100.0/24 dev $if_g"; }
+route_there() { [ "$(routes)" = 1 ]; }
 check "its commands are run for the new interface" wait_for 5 route_there
 check_eq "with the port" 953 "$(ns G wg show "$if_g" listen-port)"
 
@@ -261,49 +232,22 @@ if [ -z "${QANAT_FAULT_BIN:-}" ] || ! grep -q QANAT_CRASH_AT "$QANAT_FAULT_BIN/q
 	exit
 fi
 bin=$QANAT_FAULT_BIN
-points=(agent.stored agent.device agent.net agent.hooks agent.verify agent.committed)
 # What store, device and host say, which must be one thing: port, MTU, route.
 whole() {
 	local c
 	c=$(config | jq -r '"\(.listen_port) \(.mtu) \(.post_up != null)"')
-	echo "$c / $(ns G wg show "$if_g" listen-port) $(ns G cat /sys/class/net/$if_g/mtu) $(
-		ip -n "q${id}G" route | grep -q "198.51.100.0/24 dev $if_g" && echo true || echo false) / $(
+	echo "$c / $(ns G wg show "$if_g" listen-port) $(ns G cat /sys/class/net/$if_g/mtu) $(routes) / $(
 		body GET $wg_path/dump | jq '.peers | length')"
 }
 forms=('{listen_port: 51830, mtu: 1390, post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}'
 	'{listen_port: 51831, mtu: 1410, post_up: "", pre_down: ""}')
-states=("51830 1390 true / 51830 1390 true / 11" "51831 1410 false / 51831 1410 false / 11")
+states=("51830 1390 true / 51830 1390 1 / 11" "51831 1410 false / 51831 1410 0 / 11")
 check "starts, with fault points" gateway_start
 check_eq "the one configuration" 200 "$(put "" "${forms[0]}" | head -n 1)"
 check_eq "is whole" "${states[0]}" "$(whole)"
-for p in "${points[@]::5}"; do
-	stop "$gateway"
-	with=(QANAT_FAULT=$p)
-	gateway_start || not_ok "starts to fail at $p" "$(tail -n 3 "$work/gateway.log")"
-	check_eq "failing at $p is an error" 500 "$(put "" "${forms[1]}" | head -n 1)"
-	check_eq "and leaves all as it was" "${states[0]}" "$(whole)"
-done
+change_failed_at_each_step
 stop "$gateway"
-now=0 dead=0 wrong=0
-for ((round = 0; round < rounds; round++)); do
-	p=${points[round % 6]} new=$((1 - now))
-	with=(QANAT_CRASH=$p)
-	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start: $(tail -n 3 "$work/gateway.log")"; break; }
-	put "" "${forms[new]}" >/dev/null 2>&1
-	wait "$gateway" 2>/dev/null
-	[ $? != 0 ] && dead=$((dead + 1)) # control was killed, and with it the gateway
-	with=(A=)
-	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start again: $(tail -n 3 "$work/gateway.log")"; break; }
-	got=$(whole)
-	if [ "$got" = "${states[new]}" ]; then now=$new; elif [ "$got" != "${states[now]}" ]; then
-		wrong=$((wrong + 1))
-		echo "round $round, $p: $got"
-	fi
-	[ "$p" != agent.committed ] || [ "$got" = "${states[new]}" ] || { wrong=$((wrong + 1)); echo "round $round: a committed change is lost"; }
-	kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
-done
-check_eq "killed in each of $rounds rounds" "$rounds" "$dead"
-check_eq "old or new, whole, after each" 0 "$wrong"
+change_killed_at_each_step "$rounds"
 with=(A=)
 check "starts a last time" gateway_start
 check "packets flow" sh -c "nsenter --net=/run/netns/q${id}C wg set $dev peer $server endpoint 192.0.2.1:$(config | jq .listen_port)

@@ -7,41 +7,11 @@
 #    10.9.0.2, fd09::2     ==================  10.9.0.1, fd09::1   the further interface
 #
 # usage: agent_interfaces.sh [ROUNDS]    ROUNDS of killing (default 12, two for each step)
-# QANAT_FAULT_BIN: directory of programs built with -Dfault_points=true; without it no step is killed.
 . "$(dirname "$0")/lib.sh"
-need wireguard-go wg curl python3 ping jq nsenter ss
 rounds=${1:-12}
-own=qg$id if_g=qf$id dev=qc$id
-state=$work/state sock=$work/run/control.sock
-client=$top/tests/e2e/agent_client.py url=https://127.0.0.1:8080
-export WG_AGENT_SECRET=e2e-secret-of-the-agent-api
-
-for n in C G; do ns_add $n || exit 1; done
-link_add C eth0 G up0 || exit 1
-addr_add G up0 192.0.2.1/24
-addr_add C eth0 192.0.2.2/24
-ip -n "q${id}G" route add default via 192.0.2.254
-
-ready_or_dead() { [ -s "$work/ready" ] || ! kill -0 "$gateway" 2>/dev/null; }
-bin=$QANAT_BIN with=(A=)
-gateway_start() {
-	rm -f "$work/ready"
-	ns_spawn G gateway.log env "${with[@]}" "$bin/qanat-gateway" --state "$state" --socket "$sock" --interface "$own" \
-		--endpoint 192.0.2.1 --ready-fd 9 "$@" 9>"$work/ready"
-	gateway=$spawned
-	wait_for 30 ready_or_dead && [ -s "$work/ready" ]
-}
-# ask METHOD PATH ...: status and body;  body ...: the body alone;  code ...: the status alone
-ask() { ns G python3 "$client" "$url" "$WG_AGENT_SECRET" "$@" 2>&1; }
-body() { ask "$@" | tail -n +2; }
-code() { ask "$@" | head -n 1; }
-text() { body "$@" | jq -r "${field:-.error}"; }
-wg_path=/v1/wg/$if_g
-key_own=$(wg genkey)
-# put PATH QUERY FIELDS: the configuration with the further interface's key
-put_at() { ask PUT "$1/config$2" "$(jq -cn --arg k "$key_own" "{private_key: \$k} + $3")"; }
-put() { put_at "$wg_path" "$@"; }
-config() { body GET $wg_path/config | jq -c .config; }
+own=qg$id if_g=qf$id
+. "$top/tests/e2e/agent_lib.sh"
+private_key=$(wg genkey)
 status() { body GET /v1/status | jq -r "${1:-.wireguard.interfaces[\"$if_g\"].status}"; }
 
 check "the gateway starts" gateway_start || cat "$work/gateway.log"
@@ -91,8 +61,8 @@ check "a start with it is refused" eval '! gateway_start --network 10.9.0.0/24'
 check_has "by name" "$(cat "$work/gateway.log")" "network 10\.9\.0\.0/24 overlaps with an address of interface $if_g"
 check "the gateway starts" gateway_start
 check_eq "nothing of it is on the host" "" "$(ip -n "q${id}G" link show "$if_g" 2>/dev/null)"
-check_eq "no key in the open" "" "$(grep -rl "$key_own" "$state" 2>/dev/null)"
-pub=$(wg pubkey <<<"$key_own") key=$(wg genkey) peer=$(wg genkey | tee "$work/other" | wg pubkey) psk=$(wg genpsk)
+check_eq "no key in the open" "" "$(grep -rl "$private_key" "$state" 2>/dev/null)"
+pub=$(wg pubkey <<<"$private_key") key=$(wg genkey) peer=$(wg genkey | tee "$work/other" | wg pubkey) psk=$(wg genpsk)
 mine=$(wg pubkey <<<"$key")
 check_eq "a peer, while it is down" "200" "$(code POST $wg_path/peers "{\"public_key\":\"$mine\",\"allowed_ips\":[\"10.9.0.2/32\",\"fd09::2/128\"],\"preshared_key\":\"$psk\"}")"
 check_eq "which is in the dump" "10.9.0.2/32 (hidden) null" "$(body GET $wg_path/dump | jq -r '.peers[0] | "\(.allowed_ips[0]) \(.preshared_key) \(.latest_handshake)"')"
@@ -212,7 +182,7 @@ check_eq "nothing is left when it stops" "" "$(ip -n "q${id}G" link show "$if_g"
 check "starts" gateway_start
 check_eq "it is up again" up "$(status)"
 check "packets flow" wait_for 30 reaches
-kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
+gateway_kill
 check "starts after kill -9" gateway_start
 check_eq "it is up again" up "$(status)"
 check "packets flow" wait_for 10 reaches
@@ -222,7 +192,7 @@ check "after a restart in place" wait_for 20 reaches
 check "it is up" wait_for 10 is_up
 put "" '{post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}' >/dev/null
 ip -n "q${id}G" link del "$if_g"
-back() { ip -n "q${id}G" -br addr show "$if_g" | grep -q 10.9.0.1/24 && ip -n "q${id}G" route show dev "$if_g" | grep -q 198.51.100.0/24; }
+back() { [ -n "$(ip -n "q${id}G" -br addr show "$if_g" | grep 10.9.0.1/24)" ] && [ "$(routes)" = 1 ]; }
 check "deleted under us, it is made anew" wait_for 5 back
 check_has "which is logged" "$(cat "$work/gateway.log")" "tunnel.interface_gone.*$if_g"
 check "packets flow" wait_for 20 reaches
@@ -261,14 +231,12 @@ if [ -z "${QANAT_FAULT_BIN:-}" ] || ! grep -q QANAT_CRASH_AT "$QANAT_FAULT_BIN/q
 	exit
 fi
 bin=$QANAT_FAULT_BIN
-points=(agent.stored agent.device agent.net agent.hooks agent.verify agent.committed)
 # What store, device and host say, which must be one thing: port, MTU, address, route.
 whole() {
 	local c
 	c=$(config | jq -r '"\(.listen_port) \(.mtu) \(.address) \(.post_up != null)"')
 	echo "$c / $(ns G wg show "$if_g" listen-port) $(ns G cat /sys/class/net/$if_g/mtu) $(
-		ip -n "q${id}G" -o -4 addr show "$if_g" | awk '{ printf "%s%s", n++ ? "," : "", $4 }') $(
-		ip -n "q${id}G" route show dev "$if_g" | grep -c 198.51.100.0/24) / $(
+		ip -n "q${id}G" -o -4 addr show "$if_g" | awk '{ printf "%s%s", n++ ? "," : "", $4 }') $(routes) / $(
 		body GET $wg_path/dump | jq '.peers | length') $(ns G wg show "$if_g" peers | wc -l)"
 }
 forms=('{listen_port: 51840, mtu: 1390, address: "10.9.0.1/24", post_up: "ip route add 198.51.100.0/24 dev %i", pre_down: "ip route del 198.51.100.0/24"}'
@@ -278,45 +246,16 @@ states=("51840 1390 10.9.0.1/24 true / 51840 1390 10.9.0.1/24 1 / 3 3"
 check "starts, with fault points" gateway_start
 check_eq "the one configuration" 200 "$(put "" "${forms[0]}" | head -n 1)"
 check_eq "is whole" "${states[0]}" "$(whole)"
-for p in "${points[@]::5}"; do
-	stop "$gateway"
-	with=(QANAT_FAULT=$p)
-	gateway_start || not_ok "starts to fail at $p" "$(tail -n 3 "$work/gateway.log")"
-	check_eq "failing at $p is an error" 500 "$(put "" "${forms[1]}" | head -n 1)"
-	check_eq "and leaves all as it was" "${states[0]}" "$(whole)"
-done
-stop "$gateway"
-with=(QANAT_FAULT=agent.stored)
-gateway_start || not_ok "starts to fail" "$(tail -n 3 "$work/gateway.log")"
+change_failed_at_each_step
+fail_with agent.stored
 check_eq "a new one that fails is not there" "500 404" "$(put_at $second "" '{address: "10.10.0.1/24"}' | head -n 1) $(code GET $second/config)"
 for p in agent.stored agent.net; do
-	stop "$gateway"
-	with=(QANAT_FAULT=$p)
-	gateway_start || not_ok "starts to fail at $p" "$(tail -n 3 "$work/gateway.log")"
+	fail_with $p
 	check_eq "to disable, failing at $p" 500 "$(code POST $wg_path/disable)"
 	check_eq "leaves all as it was" "${states[0]}" "$(whole)"
 done
 stop "$gateway"
-now=0 dead=0 wrong=0
-for ((round = 0; round < rounds; round++)); do
-	p=${points[round % 6]} new=$((1 - now))
-	with=(QANAT_CRASH=$p)
-	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start: $(tail -n 3 "$work/gateway.log")"; break; }
-	put "" "${forms[new]}" >/dev/null 2>&1
-	wait "$gateway" 2>/dev/null
-	[ $? != 0 ] && dead=$((dead + 1)) # control was killed, and with it the gateway
-	with=(A=)
-	gateway_start || { wrong=$((wrong + 1)); echo "round $round: did not start again: $(tail -n 3 "$work/gateway.log")"; break; }
-	got=$(whole)
-	if [ "$got" = "${states[new]}" ]; then now=$new; elif [ "$got" != "${states[now]}" ]; then
-		wrong=$((wrong + 1))
-		echo "round $round, $p: $got"
-	fi
-	[ "$p" != agent.committed ] || [ "$got" = "${states[new]}" ] || { wrong=$((wrong + 1)); echo "round $round: a committed change is lost"; }
-	kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
-done
-check_eq "killed in each of $rounds rounds" "$rounds" "$dead"
-check_eq "old or new, whole, after each" 0 "$wrong"
+change_killed_at_each_step "$rounds"
 
 # Killed while it is made, taken up, taken down, deleted: it is there or not, up or not, and can be steered.
 killed() { # killed POINT METHOD PATH [BODY]
@@ -332,7 +271,7 @@ killed() { # killed POINT METHOD PATH [BODY]
 	got=$(code GET $second/config) up=$(status ".wireguard.interfaces[\"qh$id\"].status") link=$(ip -n "q${id}G" -br link show "qh$id" 2>/dev/null | wc -l)
 	case "$got $up $link" in "404 null 0" | "200 down 0" | "200 up 1") ;; *) wrong=$((wrong + 1)); echo "$p $*: $got $up $link" ;; esac
 	[ "$(whole)" = "${states[now]}" ] || { wrong=$((wrong + 1)); echo "$p $*: another: $(whole)"; }
-	kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
+	gateway_kill
 }
 wrong=0
 new_body=$(jq -cn --arg k "$(wg genkey)" '{private_key: $k, address: "10.10.0.1/24"}')
@@ -341,12 +280,12 @@ check_eq "made when it was committed" 200 "$got"
 for p in agent.stored agent.net; do killed $p POST $second/enable; done
 check "starts" gateway_start
 check_eq "enable" 200 "$(code POST $second/enable)"
-kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
+gateway_kill
 for p in agent.stored agent.net; do killed $p POST $second/disable; done
 with=(A=)
 check "starts" gateway_start
 check_eq "can be steered" "true 200" "$(echo $(field=.was_up text POST $second/disable) $(code POST $second/enable))"
-kill -KILL "$gateway" && wait "$gateway" 2>/dev/null
+gateway_kill
 killed agent.stored DELETE $second
 check_eq "nothing half made" 0 "$wrong"
 with=(A=)

@@ -34,7 +34,7 @@ snapshot() {
 			ipv4/conf/*/send_redirects ipv6/conf/*/forwarding ipv6/conf/*/accept_ra ipv6/conf/*/disable_ipv6'
 	} 2>/dev/null | sed -E 's/ (valid_lft|preferred_lft|expires) [^ ]+//g; s/qlen [0-9]+//' | sort
 }
-settled() { ! ip -n "q${id}G" addr | grep -q tentative; }
+settled() { [ -z "$(ip -n "q${id}G" addr | grep tentative)" ]; }
 wait_for 10 settled
 snapshot >"$work/before"
 host_clean() { # NAME

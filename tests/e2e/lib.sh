@@ -125,7 +125,7 @@ pings_last() { grep -Eo 'icmp_seq=[0-9]+' "$work/pings.log" | tail -n 1 | cut -d
 pings_later() { [ "$(pings_last)" -gt $(($1 + 10)) ]; }
 
 # port_held NS PORT: somebody has that UDP port.
-port_held() { ns "$1" ss -Hlun "sport = :$2" | grep -q .; }
+port_held() { [ -n "$(ns "$1" ss -Hlun "sport = :$2")" ]; }
 
 finish() {
 	local pid n

@@ -46,7 +46,7 @@ net() { qanat --socket "$sock" --json net "$@"; }
 clean() { [ "$(net diff | jq .data.differs)" = false ]; }
 # A line of the log that is not there yet: mark, then logged PATTERN.
 mark() { seen=$(wc -l <"$work/gateway.log"); }
-logged() { tail -n +$((seen + 1)) "$work/gateway.log" | grep -Eq -- "$1"; }
+logged() { [ -n "$(tail -n +$((seen + 1)) "$work/gateway.log" | grep -E -m 1 -- "$1")" ]; }
 reaches() { ns C ping -c 1 -W 1 $target >/dev/null; }
 ready_times() { [ "$(grep -c gateway.ready "$work/gateway.log")" -ge "$1" ]; }
 # repaired NAME LOG-PATTERN [SECONDS]: within 5 s where nothing else runs, as said and logged, and nothing differs any more; a
